@@ -1,0 +1,40 @@
+"""
+The command line ``acme_tracking VERB``.
+
+Every verb is a module of this room with `add_arguments(parser)` and `run(arguments) -> int`, its
+exit status.  A module is imported only when its verb is used, so that `demo` needs no torch and
+`train` no ROS.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+VERBS = {
+    'demo': 'run camera, detector and tracker on a video or a rendered scene and record the result',
+    'train': 'train the detector on image banks in COCO format',
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb and return the exit status of the process; errors of use exit with 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog='acme_tracking', description='Detection on demand and tracking of road users.')
+    verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
+    named = next((word for word in arguments if not word.startswith('-')), None)
+    for verb, summary in VERBS.items():
+        verb_parser = verbs.add_parser(verb, help=summary, description=summary[0].upper()
+                                       + summary[1:] + '.')
+        if verb == named:
+            module = importlib.import_module(f'acme_tracking.cli.{verb}')
+            module.add_arguments(verb_parser)
+    parsed = parser.parse_args(arguments)
+    try:
+        return module.run(parsed)
+    except (OSError, ValueError) as error:
+        print(f'acme_tracking {parsed.verb}: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

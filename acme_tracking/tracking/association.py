@@ -1,0 +1,47 @@
+"""
+Which detection belongs to which track.
+
+The optimal assignment (H. W. Kuhn, The Hungarian Method for the Assignment Problem, 1955) on a
+gated cost, as in SORT (A. Bewley et al., Simple Online and Realtime Tracking, 2016), with a wider
+gate for tracks whose place is only predicted.
+"""
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from acme_tracking import geometry
+
+# A pair outside its gate; larger than any sum of allowed costs.
+FORBIDDEN = 1e6
+# What a differing class adds to a cost: detectors confuse a car with a truck, rarely for long.
+OTHER_CLASS_COST = 0.2
+# Two boxes paired by their distance alone may differ by this factor in area.
+AREA_RATIO = 2.5
+
+
+def pairing_cost(track_boxes, track_labels, slack, boxes, labels, minimum_iou: float):
+    """
+    Return the cost, float (T, D), of giving detection d to track t; FORBIDDEN outside the gate.
+
+    A pair that overlaps by `minimum_iou` costs 1 - IoU.  Others are only allowed where the track
+    has `slack` (T,), the pixels by which its centre may be off: they cost from 1 to 2, growing
+    with the distance, so that an overlap always wins.
+    """
+    overlap = geometry.iou(track_boxes, boxes)
+    distance = np.linalg.norm(geometry.centers(track_boxes)[:, np.newaxis]
+                              - geometry.centers(boxes)[np.newaxis], axis=2)
+    slack = np.asarray(slack, dtype=float)[:, np.newaxis]
+    area, other = geometry.area(track_boxes)[:, np.newaxis], geometry.area(boxes)[np.newaxis]
+    similar = (area < AREA_RATIO * other) & (other < AREA_RATIO * area)
+    near = (distance <= slack) & similar
+    cost = np.where(near, 1 + distance / np.maximum(slack, 1), FORBIDDEN)
+    cost = np.where(overlap >= minimum_iou, 1 - overlap, cost)
+    differs = np.asarray(track_labels)[:, np.newaxis] != np.asarray(labels)[np.newaxis]
+    return cost + OTHER_CLASS_COST * differs
+
+
+def assign(cost) -> list[tuple[int, int]]:
+    """Return the pairs (row, column) of least total cost, without the forbidden ones."""
+    return [(int(row), int(column)) for row, column in zip(*linear_sum_assignment(cost))
+            if cost[row, column] < FORBIDDEN]

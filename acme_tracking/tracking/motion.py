@@ -1,0 +1,49 @@
+"""Where an unseen object probably is: constant velocity, fitted to its last boxes."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acme_tracking import geometry
+
+# Boxes older than this tell of another manoeuvre; seconds.
+FIT_WINDOW = 0.7
+# A size is predicted between these factors of the last one: a fit of few boxes must not blow up.
+SIZE_LIMITS = (0.6, 1.7)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A box moving with constant velocity: centre x, y, width, height and their change."""
+
+    stamp: int            # nanoseconds
+    state: np.ndarray     # float64 (4,) in pixels
+    velocity: np.ndarray  # float64 (4,) in pixels per second
+
+    def predict(self, stamp: int) -> np.ndarray:
+        """Return the box, float32 (4,), x1 y1 x2 y2, at a later stamp in nanoseconds."""
+        state = self.state + self.velocity * (stamp - self.stamp) * 1e-9
+        low, high = SIZE_LIMITS
+        state[2:] = np.clip(state[2:], low * self.state[2:], high * self.state[2:])
+        return geometry.from_center(state)[0]
+
+
+def fit_motion(stamps, boxes, weights) -> Motion:
+    """
+    Fit constant velocity to the boxes of the last `FIT_WINDOW` seconds, by weighted least squares.
+
+    stamps: int (N,) increasing, nanoseconds; boxes: (N, 4); weights: (N,) positive, how far each
+    box is to be trusted.  With one box, or boxes of one moment, the velocity is 0.
+    """
+    times = (np.asarray(stamps, dtype=np.int64) - stamps[-1]) * 1e-9
+    recent = times >= -FIT_WINDOW
+    times, weights = times[recent], np.asarray(weights, dtype=float)[recent]
+    states = geometry.to_center(np.asarray(boxes)[recent]).astype(float)
+    weights = weights / weights.sum()
+    mean_time, mean_state = weights @ times, weights @ states
+    spread = weights @ (times - mean_time) ** 2
+    if spread < 1e-6:
+        return Motion(stamps[-1], states[-1], np.zeros(4))
+    velocity = (weights * (times - mean_time)) @ (states - mean_state) / spread
+    return Motion(stamps[-1], mean_state - velocity * mean_time, velocity)

@@ -1,0 +1,104 @@
+"""When the detector should run, and why."""
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from acme_tracking.parameters import parameter
+
+NOTHING_TO_TRACK = 'nothing_to_track'
+LOW_CONFIDENCE = 'low_confidence'
+NEWCOMERS_DUE = 'newcomers_due'
+REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, NEWCOMERS_DUE)
+
+
+@dataclass
+class RequestParameters:
+    """When the detector is asked; durations in seconds of image time."""
+
+    request_confidence: float = parameter(
+        0.6, 'A track that falls below this confidence asks for a detection.',
+        minimum=0.0, maximum=1.0)
+    request_hysteresis: float = parameter(
+        0.1, 'A track asks anew only after its confidence has risen by this above '
+        'request_confidence.', minimum=0.0, maximum=1.0)
+    newcomers_interval: float = parameter(
+        1.0, 'Look for new objects when the last detection is older than this.',
+        minimum=0.0, maximum=3600.0)
+    minimum_interval: float = parameter(
+        0.5, 'Never ask twice within this time.', minimum=0.0, maximum=3600.0)
+    request_timeout: float = parameter(
+        2.0, 'A request without an answer for this long is given up.',
+        minimum=0.01, maximum=3600.0)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A wish for a detection: one of `REASONS`, and the stamp of the image that caused it."""
+
+    reason: str
+    stamp: int
+
+
+class RequestPolicy:
+    """
+    Decides from the state of the tracks alone; time is the stamps of the images.
+
+    At most one request is in flight: after `decide` returned one, the next comes only when
+    `answered` was called or `request_timeout` has passed.
+    """
+
+    def __init__(self, parameters: RequestParameters):
+        """Create a policy; `parameters` may be changed between two calls."""
+        self.parameters = parameters
+        self.timeouts = 0
+        self._last = None        # stamp of the last request
+        self._in_flight = False
+        self._asked_for = set()  # ids that asked, and have not recovered since
+
+    def decide(self, stamp: int, confidences: Mapping[int, float],
+               coasting: Collection[int]) -> Request | None:
+        """
+        Return a request when the detector should run now.
+
+        stamp: of the newest image; confidences: of every track by its id; coasting: the ids of
+        those that are lost for the moment.
+        """
+        recovered = self.parameters.request_confidence + self.parameters.request_hysteresis
+        self._asked_for = {track for track in self._asked_for
+                           if confidences.get(track, 1.0) < recovered}
+        if not self._may_ask(stamp):
+            return None
+        reason = self._reason(stamp, confidences, coasting)
+        if reason is None:
+            return None
+        self._asked_for.update(self._doubtful(confidences))
+        self._last, self._in_flight = stamp, True
+        return Request(reason, stamp)
+
+    def answered(self) -> None:
+        """Note that the request in flight has been answered, or could not be sent."""
+        self._in_flight = False
+
+    def _seconds_since_last(self, stamp) -> float:
+        return float('inf') if self._last is None else (stamp - self._last) * 1e-9
+
+    def _may_ask(self, stamp) -> bool:
+        since = self._seconds_since_last(stamp)
+        if self._in_flight and since >= self.parameters.request_timeout:
+            self._in_flight = False
+            self.timeouts += 1
+        return not self._in_flight and since >= self.parameters.minimum_interval
+
+    def _doubtful(self, confidences):
+        return {track for track, confidence in confidences.items()
+                if not confidence >= self.parameters.request_confidence}
+
+    def _reason(self, stamp, confidences, coasting):
+        if not confidences:
+            return NOTHING_TO_TRACK
+        if coasting or self._doubtful(confidences) - self._asked_for:
+            return LOW_CONFIDENCE
+        if self._seconds_since_last(stamp) >= self.parameters.newcomers_interval:
+            return NEWCOMERS_DUE
+        return None

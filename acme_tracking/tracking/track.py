@@ -1,0 +1,119 @@
+"""The life of one object: tentative, confirmed, coasting, dropped."""
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+
+import numpy as np
+
+from acme_tracking.tracking.motion import fit_motion, Motion
+from acme_tracking.tracking.visual import VisualTracker
+
+
+class State(Enum):
+    """What is known of a track."""
+
+    TENTATIVE = 'tentative'  # detected, not yet believed
+    CONFIRMED = 'confirmed'  # followed by its visual tracker
+    COASTING = 'coasting'    # not seen now, predicted
+
+
+class Track:
+    """
+    One object with its visual tracker and its boxes by stamp.
+
+    Boxes by stamp are what makes late detections usable: a detection is compared with the box at
+    its own stamp, and `correct` forgets everything later, to be found again by a replay.
+    """
+
+    def __init__(self, track_id: int, visual: VisualTracker):
+        """Create a tentative track; `correct` gives it its first box."""
+        self.id = track_id
+        self.state = State.TENTATIVE
+        self.confidence = 0.0
+        self.detections = 0      # how many detections it was paired with
+        self.misses = 0          # how many detector runs in a row did not see it
+        self.detected_at = 0     # stamp of the newest of its detections
+        self._visual = visual
+        self._votes = Counter()  # summed detection scores by label
+        self._stamps, self._boxes, self._weights = [], [], []
+        self._motion: Motion | None = None  # while coasting
+        self._lost_at = 0
+        self._lost_confidence = 0.0
+
+    @property
+    def box(self) -> np.ndarray:
+        """The newest box, float32 (4,)."""
+        return self._boxes[-1]
+
+    @property
+    def label(self) -> str:
+        """The label with the greatest sum of detection scores."""
+        return self._votes.most_common(1)[0][0]
+
+    @property
+    def born_at(self) -> int:
+        """The oldest stamp with a known box."""
+        return self._stamps[0]
+
+    def box_at(self, stamp: int) -> np.ndarray:
+        """Return the box, float32 (4,), at a stamp; interpolated, or the nearest end's."""
+        times = np.array(self._stamps) - stamp  # small numbers: float64 is exact for them
+        columns = np.array(self._boxes).T
+        return np.array([np.interp(0, times, column) for column in columns], dtype=np.float32)
+
+    def coasting_seconds(self, stamp: int) -> float:
+        """Return for how long the object has not been seen; 0 while it is."""
+        return (stamp - self._lost_at) * 1e-9 if self.state is State.COASTING else 0.0
+
+    def correct(self, stamp: int, image: np.ndarray, box, score: float, label: str) -> None:
+        """Take a detection on the image of `stamp`: restart there, forget what came later."""
+        while self._stamps and self._stamps[-1] >= stamp:
+            self._stamps.pop(), self._boxes.pop(), self._weights.pop()
+        self._visual.start(image, box)
+        self._record(stamp, box, weight=1.0)
+        self._votes[label] += score
+        self.confidence = score
+        self.detections += 1
+        self.misses = 0
+        self.detected_at = stamp
+        if self.state is State.COASTING:
+            self.state = State.CONFIRMED
+        self._motion = None
+
+    def follow(self, stamp: int, image: np.ndarray, threshold: float, max_coast: float) -> None:
+        """Go on to the next image: by sight while confidence holds, else by prediction."""
+        if self.state is not State.COASTING:
+            box, self.confidence = self._visual.update(image)
+            if self.confidence >= threshold:  # written so that NaN coasts
+                self._record(stamp, box, weight=self.confidence)
+                return
+            self.coast(stamp, self.confidence)
+        self._record(stamp, self._motion.predict(stamp), weight=0.0)
+        remaining = 1 - self.coasting_seconds(stamp) / max_coast
+        self.confidence = self._lost_confidence * max(0.0, remaining)
+
+    def coast(self, stamp: int, confidence: float) -> None:
+        """
+        Stop trusting the visual tracker: from now on the box is predicted.
+
+        The visual model stays as it is, for every further update would teach it the occluder.
+        """
+        seen = [i for i, weight in enumerate(self._weights) if weight > 0]
+        self._motion = fit_motion([self._stamps[i] for i in seen],
+                                  [self._boxes[i] for i in seen],
+                                  [self._weights[i] for i in seen])
+        self._lost_at, self._lost_confidence = stamp, confidence
+        if self.state is State.CONFIRMED:
+            self.state = State.COASTING
+
+    def forget_before(self, stamp: int) -> None:
+        """Drop the boxes older than `stamp`, but never the last one that was seen."""
+        last_seen = max(i for i, weight in enumerate(self._weights) if weight > 0)
+        first = min(int(np.searchsorted(self._stamps, stamp)), last_seen)
+        del self._stamps[:first], self._boxes[:first], self._weights[:first]
+
+    def _record(self, stamp, box, weight):
+        self._stamps.append(stamp)
+        self._boxes.append(np.asarray(box, dtype=np.float32))
+        self._weights.append(weight)

@@ -1,0 +1,69 @@
+"""
+Visual trackers: each follows one object by what it looks like.
+
+They share one protocol and are made by name, so that a parameter can choose among them.
+"""
+from __future__ import annotations
+
+import importlib
+from typing import Protocol
+
+import numpy as np
+
+
+class VisualTracker(Protocol):
+    """Follows one object through images of one size, uint8 (H, W, 3) BGR or (H, W) grey."""
+
+    def start(self, image: np.ndarray, box) -> None:
+        """
+        Learn the object in `box` (x1 y1 x2 y2 in pixels) of `image`, forgetting any other.
+
+        Raises ValueError when the box is not finite or covers less than one pixel of the image.
+        """
+
+    def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
+        """
+        Find the object in the next image and learn its new looks.
+
+        Returns the box, float32 (4,), and the confidence in [0, 1] that it is on the object
+        (0.5: as likely as not); 0 with the last box when nothing can be said.  Raises
+        RuntimeError before `start`.
+        """
+
+
+_TRACKERS = {'dlib': ('acme_tracking.tracking.visual.dlib', 'DlibTracker')}
+
+TRACKER_NAMES = tuple(_TRACKERS)
+
+
+def _load(name: str):
+    if name not in _TRACKERS:
+        raise ValueError(f'tracker must be one of {", ".join(TRACKER_NAMES)}, got {name!r}')
+    module, class_name = _TRACKERS[name]
+    return getattr(importlib.import_module(module), class_name)
+
+
+def availability() -> dict[str, str]:
+    """Return for every tracker '' when this machine can make it, or else the reason."""
+    reasons = {}
+    for name in TRACKER_NAMES:
+        try:
+            _load(name)
+            reasons[name] = ''
+        except ImportError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def make_tracker(name: str) -> VisualTracker:
+    """
+    Return a new visual tracker.
+
+    Raises ValueError for an unknown name, RuntimeError when this machine lacks what it needs.
+    """
+    try:
+        return _load(name)()
+    except ImportError as error:
+        usable = [other for other, reason in availability().items() if not reason]
+        raise RuntimeError(f"tracker '{name}' cannot be used here: {error} "
+                           f'(usable: {", ".join(usable) or "none"})') from error

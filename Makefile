@@ -1,0 +1,23 @@
+# `make demo` and `make test` are each enough on a fresh machine: both make .venv first.
+PYTHON ?= python3
+OUT ?= out/demo
+
+.PHONY: help env demo test lint clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+env:  ## make .venv (ROS 2, vision_msgs and all requirements), unless it is up to date
+	@$(PYTHON) requirements/install.py
+
+demo: env  ## track the synthetic scene, or VIDEO=a file, folder, device or URL, into OUT=out/demo
+	@.venv/bin/python -m acme_tracking demo $(if $(VIDEO),--video '$(VIDEO)') --out '$(OUT)'
+
+test: env lint  ## run the linters and all tests
+	@.venv/bin/python -m pytest
+
+lint: env  ## run ruff
+	@.venv/bin/ruff check --quiet .
+
+clean:  ## remove .venv and everything that the targets made
+	rm -rf .venv out build install log .pytest_cache .ruff_cache

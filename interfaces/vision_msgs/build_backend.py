@@ -1,12 +1,13 @@
 """
 Builds vision_msgs as a wheel from its .msg files, with gcc, g++ and the rosidl generators alone.
 
-vision_msgs is not on PyPI, and a CMake build would ask for half of a ROS workspace.  This is a PEP 517
-build backend: it runs the generators of the ROS packages that this Python imports, compiles what they
-write, and lays the wheel out as an ament_cmake build would: libraries in ``lib``, interface files and
-resource markers in ``share``, the Python package with one extension per type support.
+vision_msgs is not on PyPI, and a CMake build would ask for half of a ROS workspace.  This is a
+PEP 517 build backend: it runs the generators of the ROS packages that this Python imports,
+compiles what they write, and lays the wheel out as an ament_cmake build would: libraries in `lib`,
+interface files and resource markers in `share`, the Python package with one extension per type
+support.
 
-ROS prefixes are taken from AMENT_PREFIX_PATH, or else from this Python's own prefix (ROS from wheels).
+ROS prefixes are taken from AMENT_PREFIX_PATH, or else from this Python's prefix (ROS from wheels).
 """
 
 import base64

@@ -1,0 +1,119 @@
+"""
+What the tests share: an isolated ROS graph, waiting with deadlines, and where the data is.
+
+Tests of the core use none of it and run without ROS.
+"""
+import fcntl
+import os
+from pathlib import Path
+import tempfile
+import time
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _free_domain():
+    """
+    Choose a ROS domain that no other test run on this machine uses.
+
+    The lock lives as long as this process; domains up to 101 keep clear of ephemeral ports.
+    """
+    for domain in range(60, 102):
+        lock = open(Path(tempfile.gettempdir(), f'acme_tracking_test_domain_{domain}.lock'), 'w')
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return domain, lock
+    raise RuntimeError('no free ROS domain: too many test runs at once')
+
+
+# Set before anything imports rclpy, and inherited by the processes that tests start.
+_DOMAIN, _LOCK = _free_domain()
+os.environ['ROS_DOMAIN_ID'] = str(_DOMAIN)
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='acme_tracking_test_log_')
+# Plain transport, whatever the developer's shell has: tests that want another ask for it.
+for _name in 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_STATIC_PEERS':
+    os.environ.pop(_name, None)
+
+
+class Graph:
+    """A ROS context with an executor: add nodes, and spin until something is true."""
+
+    def __init__(self):
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        rclpy.init()
+        self._rclpy = rclpy
+        self.executor = SingleThreadedExecutor()
+        self.node = self.add(rclpy.create_node('probe'))
+
+    def add(self, node):
+        """Spin `node` too, and destroy it at the end of the test; return it."""
+        self.executor.add_node(node)
+        return node
+
+    def wait_until(self, predicate, timeout=10.0):
+        """Spin until `predicate()` is true and return its value; fail after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not (value := predicate()):
+            if time.monotonic() > deadline:
+                pytest.fail(f'not true within {timeout} s: {_describe(predicate)}')
+            self.executor.spin_once(timeout_sec=0.02)
+        return value
+
+    def call(self, client, request, timeout=10.0):
+        """Call a service and return its response; fail after `timeout` seconds."""
+        self.wait_until(client.service_is_ready, timeout)
+        future = client.call_async(request)
+        self.wait_until(future.done, timeout)
+        return future.result()
+
+    def close(self):
+        """Destroy all nodes and the context."""
+        for node in self.executor.get_nodes():
+            self.executor.remove_node(node)
+            node.destroy_node()
+        self.executor.shutdown()
+        self._rclpy.try_shutdown()
+
+
+def _describe(predicate):
+    code = getattr(predicate, '__code__', None)
+    return f'{code.co_filename}:{code.co_firstlineno}' if code else repr(predicate)
+
+
+@pytest.fixture
+def graph():
+    """Give a `Graph` with one node, `graph.node`, for the test's own publishers and clients."""
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    opened = Graph()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def wait_until():
+    """Give `wait_until(predicate, timeout=10.0)`, which polls without spinning anything."""
+    def wait(predicate, timeout=10.0):
+        deadline = time.monotonic() + timeout
+        while not (value := predicate()):
+            if time.monotonic() > deadline:
+                pytest.fail(f'not true within {timeout} s: {_describe(predicate)}')
+            time.sleep(0.02)
+        return value
+    return wait
+
+
+@pytest.fixture(scope='session')
+def data():
+    """Give the folder of the training and evaluation data, or skip."""
+    folder = Path(os.environ.get('ACME_TRACKING_DATA', ROOT / '../shared/data')).resolve()
+    if not folder.is_dir():
+        pytest.skip(f'no data in {folder}; set ACME_TRACKING_DATA')
+    return folder

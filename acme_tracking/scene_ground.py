@@ -1,0 +1,201 @@
+"""
+The ground of the synthetic road scene: where the road lies and the picture of all that stands still.
+
+Only `scene.py` and tests enter here.  The picture is painted once per scene at twice the size and
+reduced, so that far lane markings stay smooth lines.
+"""
+
+from dataclasses import dataclass
+import math
+
+import cv2
+import numpy as np
+
+from acme_tracking import scene_models as models
+
+SCALE = 2  # painted pixels per pixel of the picture, each way
+
+
+@dataclass(frozen=True)
+class Road:
+    """A road that runs away from the camera; all lengths in metres."""
+
+    lanes: int  # in each direction
+    lane_width: float
+    median: float  # width between the directions
+    middle: float  # where the middle of the road passes the camera, to its right
+    bend: float  # the middle moves right by bend * y * y
+    far: float  # the bridge under which the road disappears
+    crossing: float  # where the zebra crossing starts; 0: there is none
+
+    @property
+    def half(self):
+        """Half the width from kerb to kerb."""
+        return self.median / 2 + self.lanes * self.lane_width + 0.5
+
+    def place(self, s, y):
+        """Turn `s` right of the road's middle and `y` ahead into world x, y."""
+        return np.array([self.middle + s + self.bend * y * y, y])
+
+    def offset(self, x, y):
+        """Return how far right of the road's middle world x, y is."""
+        return x - self.middle - self.bend * y * y
+
+    def along(self, y):
+        """Return the unit direction of the road, away from the camera, at `y`."""
+        slope = 2 * self.bend * y
+        return np.array([slope, 1.0]) / math.hypot(slope, 1.0)
+
+
+def tile_noise(rng, size=256, octaves=5):
+    """Return smooth noise (size, size) float32 that repeats at its edges, mean 0, deviation 1."""
+    total = np.zeros((size, size), np.float32)
+    for octave in range(octaves):
+        cells = 4 << octave
+        grid = np.pad(rng.standard_normal((cells, cells)).astype(np.float32), 2, mode='wrap')
+        scale = size // cells
+        big = cv2.resize(grid, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        total += big[2 * scale:2 * scale + size, 2 * scale:2 * scale + size] / (1 << octave) ** 0.6
+    return (total - total.mean()) / total.std()
+
+
+def sample_noise(noise, u, v, cell):
+    """Look up noise at ground coordinates u, v in metres; `cell` metres per texel."""
+    size = len(noise)
+    columns = np.mod(np.nan_to_num(u) / cell, size - 1).astype(np.float32)
+    rows = np.mod(np.nan_to_num(v) / cell, size - 1).astype(np.float32)
+    return cv2.remap(noise, columns, rows, cv2.INTER_LINEAR)
+
+
+def paint_background(road, camera, light, rng):
+    """Return the empty scene as BGR uint8 in the size of `camera`."""
+    big = camera.scaled(SCALE)
+    x, y = big.ground()
+    noise = tile_noise(rng)
+    image = _sky(big, light, noise, rng)
+    ground = _ground(road, big, x, y, noise, rng) * (light.ambient + light.direct * light.sun[2])
+    below = np.isfinite(y)
+    image[below] = ground[below]
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    for polygons in _far_things(road, big, light, rng):
+        models.paint(image, polygons)
+    return cv2.resize(image, (camera.width, camera.height_px), interpolation=cv2.INTER_AREA)
+
+
+def _sky(camera, light, noise, rng):
+    rows = np.linspace(0, 1, camera.height_px, dtype=np.float32)[:, None]
+    columns = np.linspace(0, 1, camera.width, dtype=np.float32)[None, :]
+    clouds = sample_noise(noise, columns * 3 + 0 * rows, rows * 9 + 0 * columns, 0.05)
+    tint = np.array((225, 205, 185)) * (light.ambient + light.direct * 0.6)
+    return tint * (1 + 0.06 * clouds[..., None] * rng.uniform(0.3, 1.0))
+
+
+def _ground(road, camera, x, y, noise, rng):
+    """Return the colours of grass, pavement, asphalt and markings before light, float (H, W, 3)."""
+    s = road.offset(x, y)
+    pixel = np.abs(y) / camera.focal + 1e-3  # metres across one pixel
+    fade = np.clip(0.05 / pixel, 0.15, 1.0)
+    coarse = sample_noise(noise, s, y, 0.4)
+    fine = sample_noise(noise, s + 31, y * 0.7, 0.035) * fade
+    grass = np.array(((44, 84, 66), (56, 96, 92), (50, 100, 70), (66, 104, 116))[rng.integers(4)])
+    image = grass * (1 + 0.16 * coarse + 0.2 * fine)[..., None]
+    tone = rng.uniform(70, 125) * np.array((1.0, 0.99, 0.97))
+    asphalt = tone * (1 + 0.05 * coarse + 0.1 * fine + _wear(road, s))[..., None]
+    slabs = np.minimum(np.mod(s, 0.9), np.mod(y, 0.9)) < 0.05
+    stone = rng.uniform(130, 175) * np.array((0.94, 0.98, 1.0))
+    pavement = stone * (1 + 0.04 * coarse + 0.06 * fine - 0.15 * slabs * fade)[..., None]
+    side = np.abs(s)
+    image = np.where((side < road.half + 3.0)[..., None], pavement, image)
+    kerb = (side < road.half + 0.25)[..., None]
+    image = np.where(kerb, np.array((178, 182, 184)) * (1 + 0.08 * fine[..., None]), image)
+    image = np.where((side < road.half)[..., None], asphalt, image)
+    if road.median > 1:
+        island = (side < road.median / 2)[..., None]
+        image = np.where(island, grass * (0.9 + 0.16 * coarse + 0.2 * fine)[..., None], image)
+        rim = (np.abs(side - road.median / 2) < 0.15)[..., None]
+        image = np.where(rim, np.array((170, 174, 176)), image)
+    worn = np.clip(0.86 + 0.12 * fine + 0.08 * coarse, 0, 1)
+    return _marked(road, image, s, y, pixel, worn)
+
+
+def _wear(road, s):
+    """Return the lighter wheel tracks and the darker oil between them, in shares of the tone."""
+    inside = (np.abs(s) - road.median / 2) / road.lane_width
+    place = (inside - np.floor(inside) - 0.5) * road.lane_width
+    return 0.07 * np.exp(-((np.abs(place) - 0.8) / 0.3) ** 2) - 0.06 * np.exp(-(place / 0.3) ** 2)
+
+
+def _marked(road, image, s, y, pixel, worn):
+    """Paint the lines; what covers a part of a pixel colours a part of it."""
+    def line(at, width=0.15):
+        reach = width / 2 + pixel / 2
+        return np.clip((reach - np.abs(s - at)) / pixel, 0, 1) * np.minimum(1, width / pixel)
+
+    cover = np.zeros_like(s)
+    dashes = np.clip((1.5 - np.abs(np.mod(y, 9.0) - 4.5)) / 0.1 + 0.5, 0, 1)
+    for side in (-1, 1):
+        cover = np.maximum(cover, line(side * (road.half - 0.3)))
+        cover = np.maximum(cover, line(side * (road.median / 2 + (0.3 if road.median > 1 else 0))))
+        for lane in range(1, road.lanes):
+            cover = np.maximum(cover, dashes * line(side * (road.median / 2 + lane * road.lane_width)))
+    if road.crossing:
+        on = (np.abs(y - road.crossing - 1.5) < 1.5) & (np.abs(s) < road.half - 0.4)
+        on &= np.abs(s) > road.median / 2
+        cover = np.where(on, np.mod(s, 1.0) < 0.5, cover)
+    share = (np.nan_to_num(cover) * worn)[..., None]
+    return image * (1 - share) + np.array((222, 226, 228)) * share
+
+
+def _far_things(road, camera, light, rng):
+    """Return what stands beside and across the road, far to near, as lists of polygons."""
+    things = [(_bridge(road, camera, light), road.far)]
+    for side in (-1, 1):
+        town = rng.random() < 0.6
+        y = road.far - 6.0
+        while y > -5:
+            deep, away = rng.uniform(9, 16), road.half + rng.uniform(6.5, 9)
+            if town:
+                things.append((_building(road, camera, light, rng, side * away, y - deep, deep), y - deep))
+            for _ in range(1 if town else 4):
+                s = side * (road.half + rng.uniform(5, 7) + (0 if town else rng.uniform(0, 12)))
+                leaves = models.LEAVES[rng.integers(len(models.LEAVES))]
+                at = y - rng.uniform(0, deep)
+                things.append((models.tree_polygons(camera, light, rng, road.place(s, at),
+                                                    rng.uniform(4, 8), rng.uniform(1.8, 3), leaves), at))
+            y -= deep + rng.uniform(1, 4)
+    things.sort(key=lambda thing: -thing[1])
+    return [polygons for polygons, _ in things if polygons]
+
+
+def _standing(mesh, road, camera, light, s, y):
+    return models.mesh_polygons(mesh.freeze(), camera, light, road.place(s, y), road.along(y))
+
+
+def _bridge(road, camera, light):
+    """Build the bridge at the far end: what is under it is too dark to see."""
+    mesh = models.Mesh(9, 160, 8)
+    wide = road.half + 2.6
+    mesh.box((0.5, 9), (-wide, wide), (0, 5.2), (10, 10, 10))
+    for side in (-1, 1):
+        ends = sorted((side * wide, side * 90))
+        mesh.box((0.2, 9), ends, (0, 5.2), (120, 126, 128))
+    mesh.box((0, 9), (-90, 90), (5.2, 6.8), (150, 154, 156), layer=2)
+    mesh.box((0, 0.2), (-90, 90), (6.8, 8.0), (104, 106, 104), layer=3)
+    return _standing(mesh, road, camera, light, 0.0, road.far)
+
+
+def _building(road, camera, light, rng, s, y, deep):
+    height, width = rng.uniform(5, 14), 12.0
+    wall = np.array(((150, 170, 190), (120, 140, 170), (176, 180, 182), (110, 130, 150),
+                     (140, 170, 200), (90, 110, 150))[rng.integers(6)])
+    mesh = models.Mesh(deep, width, height)
+    floors, across = max(1, int(height / 3)), max(2, int(deep / 2.6))
+    panes = [(c / across + 0.25 / across, (c + 0.75) / across, r / floors + 0.28 / floors,
+              (r + 0.78) / floors, (92, 80, 66), 0) for c in range(across) for r in range(floors)]
+    half = deep / 2
+    mesh.prism([(-half, 0), (half, 0), (half, height), (-half, height)], width / 2, wall,
+               lambda i: panes if i in (-1, 3) else ())
+    roof = np.array(((70, 80, 140), (90, 92, 96), (60, 66, 90))[rng.integers(3)])
+    mesh.prism([(-half - 0.3, height), (half + 0.3, height), (half + 0.3, height + 0.4),
+                (-half - 0.3, height + 0.4)], width / 2 + 0.3, roof, layer=2)
+    return _standing(mesh, road, camera, light, s + math.copysign(width / 2, s), y + half)

@@ -14,12 +14,16 @@ import functools
 import traceback
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
@@ -29,7 +33,6 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from acme_tracking.parameters import range_text, specifications, validate
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 
 IMAGE_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -226,6 +229,18 @@ class ManagedNode(LifecycleNode):
                     self.get_publishers_info_by_topic))), **options)
         self._entities.append((self._scope, self.destroy_subscription, subscription))
         return subscription
+
+    def service(self, service_type, name: str, callback, **options):
+        """Return a service, destroyed with the present state."""
+        service = self.create_service(service_type, name, callback, **options)
+        self._entities.append((self._scope, self.destroy_service, service))
+        return service
+
+    def client(self, service_type, name: str):
+        """Return a service client, destroyed with the present state."""
+        client = self.create_client(service_type, name)
+        self._entities.append((self._scope, self.destroy_client, client))
+        return client
 
     def _warn_incompatible(self, event, topic, ours, theirs, qos, endpoints):
         """

@@ -65,8 +65,8 @@ class RequestPolicy:
         those that are lost for the moment.
         """
         recovered = self.parameters.request_confidence + self.parameters.request_hysteresis
-        self._asked_for = {track for track in self._asked_for
-                           if confidences.get(track, 1.0) < recovered}
+        self._asked_for = {track for track in self._asked_for & confidences.keys()
+                           if not confidences[track] >= recovered}  # NaN is no recovery
         if not self._may_ask(stamp):
             return None
         reason = self._reason(stamp, confidences, coasting)

@@ -16,6 +16,7 @@ class State(Enum):
     TENTATIVE = 'tentative'  # detected, not yet believed
     CONFIRMED = 'confirmed'  # followed by its visual tracker
     COASTING = 'coasting'    # not seen now, predicted
+    DROPPED = 'dropped'      # gone
 
 
 class Track:
@@ -83,6 +84,8 @@ class Track:
 
     def follow(self, stamp: int, image: np.ndarray, threshold: float, max_coast: float) -> None:
         """Go on to the next image: by sight while confidence holds, else by prediction."""
+        if self.state is State.DROPPED:
+            return
         if self.state is not State.COASTING:
             box, self.confidence = self._visual.update(image)
             if self.confidence >= threshold:  # written so that NaN coasts
@@ -92,20 +95,21 @@ class Track:
         self._record(stamp, self._motion.predict(stamp), weight=0.0)
         remaining = 1 - self.coasting_seconds(stamp) / max_coast
         self.confidence = self._lost_confidence * max(0.0, remaining)
+        if remaining < 0:
+            self.state = State.DROPPED
 
     def coast(self, stamp: int, confidence: float) -> None:
         """
         Stop trusting the visual tracker: from now on the box is predicted.
 
-        The visual model stays as it is, for every further update would teach it the occluder.
+        A tentative track is dropped instead: nothing but one detection speaks for it.  The visual model stays as it is, for every further update would teach it the occluder.
         """
         seen = [i for i, weight in enumerate(self._weights) if weight > 0]
         self._motion = fit_motion([self._stamps[i] for i in seen],
                                   [self._boxes[i] for i in seen],
                                   [self._weights[i] for i in seen])
         self._lost_at, self._lost_confidence = stamp, confidence
-        if self.state is State.CONFIRMED:
-            self.state = State.COASTING
+        self.state = State.DROPPED if self.state is State.TENTATIVE else State.COASTING
 
     def forget_before(self, stamp: int) -> None:
         """Drop the boxes older than `stamp`, but never the last one that was seen."""

@@ -259,11 +259,8 @@ class MultiObjectTracker:
         if not self._tracks:
             return
         visible = self._is_visible([track.box for track in self._tracks])
-        self._tracks = [
-            track for track, inside in zip(self._tracks, visible)
-            if inside and track.coasting_seconds(self.stamp) <= self.parameters.max_coast
-            and not (track.state is State.TENTATIVE
-                     and not track.confidence >= self.parameters.confidence_threshold)]
+        self._tracks = [track for track, inside in zip(self._tracks, visible)
+                        if inside and track.state is not State.DROPPED]
 
     def _merge(self):
         """Of two tracks on one object keep the one that was detected more often."""

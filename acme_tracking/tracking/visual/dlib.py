@@ -38,7 +38,8 @@ class DlibTracker:
                              f'got {box[0].tolist()}')
         self._box = box[0]
         self._tracker = dlib.correlation_tracker()
-        self._tracker.start_track(np.ascontiguousarray(image), dlib.drectangle(*map(float, box[0])))
+        self._tracker.start_track(np.ascontiguousarray(image),
+                                  dlib.drectangle(*box[0].tolist()))
 
     def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """Find the object in `image`; return its box and confidence."""

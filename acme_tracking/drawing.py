@@ -1,0 +1,69 @@
+"""Tracks drawn on images, for people."""
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+
+from acme_tracking.detections import Detections
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Hues this far apart on the colour circle stay distinct for neighbouring ids (golden ratio).
+HUE_STEP = 0.618
+# Text is drawn for an image this high, and scaled for others.
+REFERENCE_HEIGHT = 480
+UNSURE = 0.5
+
+
+def color_of(track_id: int) -> tuple[int, int, int]:
+    """Return the BGR colour of a track, always the same for the same id."""
+    red, green, blue = colorsys.hsv_to_rgb(track_id * HUE_STEP % 1.0, 0.75, 1.0)
+    return int(255 * blue), int(255 * green), int(255 * red)
+
+
+def draw_tracks(image: np.ndarray, tracks: Detections, note: str = '') -> np.ndarray:
+    """
+    Return a copy of the image, uint8 (H, W, 3) BGR, with the tracks on it.
+
+    Every track has a box in its colour with label, id and confidence; below a confidence of 0.5
+    (coasting, or soon to be) only the corners of the box are drawn.  `note` is written in the
+    corner of the image.
+    """
+    canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
+    scale = max(0.6, canvas.shape[0] / REFERENCE_HEIGHT)
+    for box, score, label, track_id in zip(tracks.boxes, tracks.scores, tracks.labels, tracks.ids):
+        left, top, right, bottom = (int(round(float(edge))) for edge in box)
+        color = color_of(int(track_id))
+        _draw_box(canvas, (left, top, right, bottom), color, scale, corners=score < UNSURE)
+        _draw_label(canvas, f'{label} {track_id}  {score:.2f}', (left, top), color, scale)
+    if note:
+        _draw_label(canvas, note, (0, canvas.shape[0]), (40, 40, 230), 1.2 * scale)
+    return canvas
+
+
+def _draw_box(canvas, box, color, scale, corners):
+    left, top, right, bottom = box
+    thickness = max(1, round(1.4 * scale))
+    if not corners:
+        cv2.rectangle(canvas, (left, top), (right, bottom), color, thickness, cv2.LINE_AA)
+        return
+    arm_x, arm_y = (right - left) // 4, (bottom - top) // 4
+    for x, inward_x in ((left, arm_x), (right, -arm_x)):
+        for y, inward_y in ((top, arm_y), (bottom, -arm_y)):
+            cv2.line(canvas, (x, y), (x + inward_x, y), color, thickness, cv2.LINE_AA)
+            cv2.line(canvas, (x, y), (x, y + inward_y), color, thickness, cv2.LINE_AA)
+
+
+def _draw_label(canvas, text, anchor, color, scale):
+    """Write on a plate standing on `anchor`, its lower left corner, kept inside the image."""
+    font_scale, thickness, margin = 0.36 * scale, max(1, round(0.9 * scale)), round(2 * scale)
+    (width, height), baseline = cv2.getTextSize(text, FONT, font_scale, thickness)
+    plate_width, plate_height = width + 2 * margin, height + baseline + margin
+    left = int(np.clip(anchor[0], 0, max(0, canvas.shape[1] - plate_width)))
+    bottom = int(np.clip(anchor[1], plate_height, canvas.shape[0]))
+    cv2.rectangle(canvas, (left, bottom - plate_height), (left + plate_width, bottom), color, -1)
+    # Black or white, whichever reads better on the plate (ITU-R BT.601 luma).
+    ink = (0, 0, 0) if np.dot(color, (0.114, 0.587, 0.299)) > 110 else (255, 255, 255)
+    cv2.putText(canvas, text, (left + margin, bottom - baseline), FONT, font_scale, ink,
+                thickness, cv2.LINE_AA)

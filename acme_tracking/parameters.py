@@ -62,7 +62,7 @@ def _is_instance(value, expected) -> bool:
 
 
 def validate(parameters) -> None:
-    """Raise ValueError that names the first parameter out of its range, its value and the range."""
+    """Raise ValueError that names the first parameter out of its range, and the range."""
     for specification in specifications(type(parameters)):
         value = getattr(parameters, specification.name)
         constraint = specification.constraint
@@ -71,8 +71,8 @@ def validate(parameters) -> None:
             raise ValueError(f'{name} must be a {type_name(specification.type)}, got {value!r}')
         for item in value if isinstance(value, (list, tuple)) else [value]:
             if constraint.choices and item not in constraint.choices:
-                raise ValueError(f'{name} must be one of {", ".join(map(repr, constraint.choices))}'
-                                 f', got {item!r}')
+                choices = ', '.join(map(repr, constraint.choices))
+                raise ValueError(f'{name} must be one of {choices}, got {item!r}')
             if isinstance(item, float) and not math.isfinite(item):
                 raise ValueError(f'{name} must be finite, got {item!r}')
             if ((constraint.minimum is not None and item < constraint.minimum)

@@ -12,7 +12,7 @@ import importlib
 import sys
 
 VERBS = {
-    'demo': 'run camera, detector and tracker on a video or a rendered scene and record the result',
+    'demo': 'track a video or a rendered scene with all three nodes and record the result',
     'train': 'train the detector on image banks in COCO format',
 }
 

@@ -102,7 +102,8 @@ class Track:
         """
         Stop trusting the visual tracker: from now on the box is predicted.
 
-        A tentative track is dropped instead: nothing but one detection speaks for it.  The visual model stays as it is, for every further update would teach it the occluder.
+        A tentative track is dropped instead: nothing but one detection speaks for it.  The visual
+        model stays as it is, for every further update would teach it the occluder.
         """
         seen = [i for i, weight in enumerate(self._weights) if weight > 0]
         self._motion = fit_motion([self._stamps[i] for i in seen],

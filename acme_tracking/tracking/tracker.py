@@ -124,15 +124,15 @@ class MultiObjectTracker:
         An image of another size than the last one is a cut: every track is dropped.
         """
         image = np.asarray(image)
-        if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
+        if (image.dtype != np.uint8 or not image.size or image.ndim < 2
+                or image.shape[2:] not in ((), (3,))):
             raise ValueError('image must be uint8 of shape (H, W, 3) or (H, W), got '
                              f'{image.dtype} {image.shape}')
         self._buffer.add(stamp, image)
-        if image.shape != self._shape:
+        if self._shape not in (None, image.shape):
             self.reset()
             self._buffer.add(stamp, image)
-            self._shape = image.shape
-        self.stamp = stamp
+        self.stamp, self._shape = stamp, image.shape
         for track in self._tracks:
             self._follow(track, stamp, image)
             track.forget_before(stamp - int(self.parameters.buffer_seconds * 1e9))

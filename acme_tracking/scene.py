@@ -1,9 +1,9 @@
 """
 A synthetic road with exact ground truth: perspective, occlusion, exit and return, changing light.
 
-The picture for tests, benchmarks, the demo and for training when no camera is at hand.  Every image is
-a function of the constructor's arguments and its index alone, so any image can be had at any time, in
-any order and in any process.  No ROS here.
+The picture for tests, benchmarks, the demo and for training when no camera is at hand.  Every
+image is a function of the constructor's arguments and its index alone, so any image can be had at
+any time, in any order and in any process.  No ROS here.
 """
 
 from dataclasses import dataclass
@@ -30,12 +30,13 @@ MASK = (1 << 64) - 1
 @dataclass(frozen=True, eq=False)
 class Truth:
     """
-    What an image of the scene shows: N objects with a part in the picture, hidden or not, far to near.
+    What an image of the scene shows: N objects with a part in the picture, hidden or not, far to
+    near.
 
     boxes: float32 (N, 4), x1 y1 x2 y2 in pixels, the extent as if nothing stood before the object,
-    clipped to the image.  labels: str (N,), of `LABELS`.  ids: int64 (N,), the same for the same object
-    in every image.  visibility: float32 (N,) in [0, 1], the share of the object's pixels that is inside
-    the image and not hidden.
+    clipped to the image.  labels: str (N,), of `LABELS`.  ids: int64 (N,), the same for the same
+    object in every image.  visibility: float32 (N,) in [0, 1], the share of the object's pixels
+    that is inside the image and not hidden.
     """
 
     boxes: np.ndarray
@@ -60,7 +61,7 @@ class _Lane:
 
 @dataclass(frozen=True, eq=False)
 class _Thing:
-    """An object ready to be drawn: polygons and shadow in pixels, its place in the painting order."""
+    """An object ready to be drawn: polygons, shadow, its place in the painting order."""
 
     identity: int
     label: str
@@ -72,7 +73,8 @@ class _Thing:
         """
         Return the object's own pixels as (mask uint8, (column, row) of its first pixel).
 
-        It reaches out of the picture, at most `limit` pixels before its corner and twice as much after.
+        It reaches out of the picture, at most `limit` pixels before its corner and twice as much
+        after.
         """
         x1, y1, x2, y2 = np.clip(models.extent(self.polygons), -limit, 2 * limit)
         origin = math.floor(x1) - 2, math.floor(y1) - 2
@@ -108,7 +110,7 @@ class _Furniture:
 
 
 def _unit(*keys):
-    """Hash integers to a number in [0, 1): chance that needs no state (SplitMix64, Steele 2014)."""
+    """Hash integers to a number in [0, 1), chance without state (SplitMix64, Steele 2014)."""
     state = 0
     for key in keys:
         state = ((state ^ (key & MASK)) + 0x9E3779B97F4A7C15) & MASK
@@ -127,15 +129,16 @@ class Scene:
     """
     A road seen by a traffic camera; `seed` chooses road, camera, time of day and traffic.
 
-    `rate` is in images per second: image `index` shows the scene `index / rate` seconds after its start.
-    `density` in [0, 1] is the share of the places in the lanes and on the pavements that are taken.
+    `rate` is in images per second: image `index` shows the scene `index / rate` seconds after its
+    start. `density` in [0, 1] is the share of the places in the lanes and on the pavements that
+    are taken.
 
     `target` adds one object of that label which goes to and fro across the picture for ever, at a
-    constant distance from the camera and `target_speed` metres per second (a vehicle reverses on its
-    way back); its id is `TARGET_ID`, and no tree, post or pillar stands in its way.
+    constant distance from the camera and `target_speed` metres per second (a vehicle reverses on
+    its way back); its id is `TARGET_ID`, and no tree, post or pillar stands in its way.
 
-    `occlusion` (start, duration) in seconds: a board hides one object completely during that time, the
-    target or else the object nearest to the middle of the picture; `hidden_id` says which.
+    `occlusion` (start, duration) in seconds: a board hides one object completely during that time,
+    the target or else the object nearest to the middle of the picture; `hidden_id` says which.
 
     ValueError names an argument that is out of range.
     """
@@ -149,8 +152,9 @@ class Scene:
         _check(0 <= density <= 1, 'density', density, 'from 0 to 1')
         _check(target is None or target in LABELS, 'target', target, f'None or one of {LABELS}')
         _check(0 < target_speed <= 50, 'target_speed', target_speed, 'above 0 and at most 50 m/s')
-        self.width, self.height, self.seed, self.rate = int(width), int(height), int(seed), float(rate)
-        self.density, self.target, self.target_speed = float(density), target, float(target_speed)
+        self.width, self.height, self.seed = int(width), int(height), int(seed)
+        self.rate, self.density = float(rate), float(density)
+        self.target, self.target_speed = target, float(target_speed)
         rng = np.random.default_rng((self.seed, 0))
         self._plan_road(rng)
         self._plan_camera(rng)
@@ -227,21 +231,23 @@ class Scene:
             offset = hand * (road.median / 2 + (lane + 0.5) * road.lane_width)
             pace, phase = speed * (1 - 0.12 * lane), rng.uniform(100, 1000)
             for direction in (1, -1):
-                self._lanes.append(_Lane('road', len(self._lanes), direction * offset, direction, pace,
-                                         phase))
+                self._lanes.append(_Lane('road', len(self._lanes), direction * offset, direction,
+                                         pace, phase))
         for offset in (-1.9, -1.0, 1.0, 1.9):
             self._lanes.append(_Lane('pavement', len(self._lanes),
                                      offset + math.copysign(road.half + 0.2, offset),
                                      1 if abs(offset) > 1.5 else -1, rng.uniform(1.1, 1.6),
                                      rng.uniform(100, 1000)))
-        # Lanes 0 and 1 move alike, so whoever turns round comes back a fixed number of places later.
+        # Lanes 0 and 1 move alike, so whoever turns round comes back a fixed number of places
+        # later.
         self._turn = math.ceil((2 * far + 6 * speed) / GAP['road'])
 
     def _plan_camera(self, rng):
         height, aim = rng.uniform(6.5, 10), rng.uniform(26, 38)
         yaw = math.atan2(self._road.middle * rng.uniform(0.75, 1), aim)
         focal = max(self.width, self.height * 16 / 9) * rng.uniform(0.85, 1.15)
-        self._camera = models.Camera(self.width, self.height, height, yaw, math.atan2(height, aim), focal)
+        self._camera = models.Camera(self.width, self.height, height, yaw,
+                                     math.atan2(height, aim), focal)
 
     def _plan_light(self, rng):
         kind = str(rng.choice(('day', 'overcast', 'evening', 'dusk'), p=(0.5, 0.25, 0.15, 0.1)))
@@ -257,7 +263,8 @@ class Scene:
 
     def _plan_traffic(self, rng):
         mix = 0.5 * rng.dirichlet((9, 2.5, 1.5, 1.2)) + 0.5 * np.array((0.62, 0.18, 0.1, 0.1))
-        self._fleet = [(LABELS[k], models.MODELS[LABELS[k]](rng)) for k in rng.choice(4, 40, p=mix)]
+        labels = [LABELS[k] for k in rng.choice(4, 40, p=mix)]
+        self._fleet = [(label, models.MODELS[label](rng)) for label in labels]
 
     def _plan_target(self, rng):
         if self.target is None:
@@ -267,13 +274,15 @@ class Scene:
         length, height = (0.8, 1.7) if is_person else (self._target_model.length,
                                                        self._target_model.height)
         camera = self._camera
-        depth = camera.focal * max(length, 1.6 * height) / (self.width / 6.5)
+        lowest = camera.focal * camera.height / math.cos(camera.pitch) / (
+            0.25 * self.height + camera.focal * math.tan(camera.pitch))
+        depth = max(lowest, camera.focal * max(length, 1.6 * height) / (self.width / 6.5))
         reach = (depth - camera.height * math.sin(camera.pitch)) / math.cos(camera.pitch)
         self._target_middle = reach * np.array([math.sin(camera.yaw), math.cos(camera.yaw)])
         self._target_swing = depth * self.width / 2 / camera.focal - 0.75 * length - 0.5
 
     def _plan_furniture(self, rng):
-        """Put trees and lamp posts along the near kerb, a pillar in the median, a gantry across."""
+        """Put trees and lamp posts at the near kerb, a pillar in the median, a gantry across."""
         self._furniture, self._gantry = [], None
         if self.target is not None:
             return
@@ -284,8 +293,8 @@ class Scene:
         for y in np.arange(rng.uniform(12, 22), 70, rng.uniform(18, 30)):
             leaves = models.LEAVES[rng.integers(len(models.LEAVES))]
             items.append((near, y, models.tree_polygons(
-                camera, self._light, rng, road.place(near, y), rng.uniform(4, 6), rng.uniform(1.2, 1.9),
-                leaves)))
+                camera, self._light, rng, road.place(near, y), rng.uniform(4, 6),
+                rng.uniform(1.2, 1.9), leaves)))
         items += [(0.97 * near, y, self._standing(models.lamp_post(), 0.97 * near, y))
                   for y in np.arange(rng.uniform(16, 26), 80, 27)]
         if road.median > 1:
@@ -293,7 +302,8 @@ class Scene:
             items.append((0.0, y, self._standing(models.pillar(), 0.0, y)))
         furniture = [(polygons, self._order(s, y)) for s, y, polygons in items]
         if self._gantry:
-            signs = [-lane.offset for lane in self._lanes if lane.kind == 'road' and rng.random() < 0.7]
+            over = [lane.offset for lane in self._lanes if lane.kind == 'road']
+            signs = [-offset for offset in over if rng.random() < 0.7]
             gantry = models.gantry(road.half + 0.9, signs, rng)
             furniture.append((self._standing(gantry, 0.0, self._gantry), (1,)))
         size = self.width, self.height
@@ -370,15 +380,15 @@ class Scene:
         """Return the object in one place of a lane, `position` metres after its start, or None."""
         number, origin = lane.number, place
         if number == 1 and (place - self._turn) % TURN_EVERY == 0:
-            number, origin = 0, place - self._turn  # it left in lane 0 and turned round out of sight
+            number, origin = 0, place - self._turn  # it left in lane 0 and turned out of sight
         taken = _unit(self.seed, number, origin) < self.density * SHARE[lane.kind]
         if not (taken or (number == 0 and origin % TURN_EVERY == 0)):
             return None
         chance = [_unit(self.seed, number, origin, salt) for salt in (1, 2, 3)]
         identity = FIRST_LANE_ID + number + len(self._lanes) * (origin + SLOTS)
         if lane.kind == 'pavement':
-            return self._person(identity, lane.offset + 0.4 * chance[0], self._ahead(lane, position),
-                                lane.direction, position, chance[1])
+            return self._person(identity, lane.offset + 0.4 * chance[0],
+                                self._ahead(lane, position), lane.direction, position, chance[1])
         label, model = self._fleet[int(chance[0] * len(self._fleet))]
         position += model.length / 2 + chance[1] * (GAP['road'] - model.length - 2.5)
         y = self._ahead(lane, position)
@@ -392,7 +402,7 @@ class Scene:
         return START + position if lane.direction > 0 else self._road.far - position
 
     def _may_show(self, ground, reach):
-        """Return whether something `reach` metres long, standing at `ground`, may be in the picture."""
+        """Return whether something `reach` metres long that stands at `ground` may be in view."""
         right, _, depth = self._camera.to_view(np.array([*ground, 0.0]))
         return depth > -reach and abs(right) < depth * self._camera.spread + 2 * reach
 
@@ -407,8 +417,8 @@ class Scene:
     def _person(self, identity, s, y, direction, walked, chance):
         if not 2 < y < self._road.far:
             return None
-        return self._walker(identity, self._road.place(s, y), self._road.along(y) * direction, walked,
-                            chance)
+        return self._walker(identity, self._road.place(s, y), self._road.along(y) * direction,
+                            walked, chance)
 
     def _walker(self, identity, ground, heading, walked, chance):
         if not self._may_show(ground, 1.0):
@@ -457,7 +467,8 @@ class Scene:
         length, width, height = size
         ahead = np.array([*heading, 0]) * length / 2
         aside = np.array([-heading[1], heading[0], 0]) * width / 2
-        foot = np.array([*ground, 0]) + [ahead + aside, ahead - aside, -ahead - aside, aside - ahead]
+        corners = [ahead + aside, ahead - aside, -ahead - aside, aside - ahead]
+        foot = np.array([*ground, 0]) + corners
         contact = [(models.project(self._camera, foot), 120)]
         if self._sunny:
             sun = self._light.sun
@@ -472,12 +483,13 @@ class Scene:
         for thing in things:
             models.paint(shade, thing.shadow)
         shade = cv2.blur(shade, (5, 3))
-        return cv2.multiply(self._background, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+        shade = cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR)
+        return cv2.multiply(self._background, shade, scale=1 / 255)
 
     def _weather(self, time):
         """Return the light of the moment, 128 for normal, uint8 (height, width, 3)."""
-        drift = self._cloud_drift * time
-        clouds = sample_noise(self._clouds, self._cloud_x + drift[0], self._cloud_y + drift[1], 1.2)
+        x, y = self._cloud_drift * time
+        clouds = sample_noise(self._clouds, self._cloud_x + x, self._cloud_y + y, 1.2)
         global_light = 1 + 0.1 * math.sin(2 * math.pi * time / self._drift_period)
         light = 128 * global_light * (1 - self._cloud_depth * np.clip(clouds, 0, 1.5))
         small = np.clip(light, 0, 255).astype(np.uint8)

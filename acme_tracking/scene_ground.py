@@ -1,5 +1,6 @@
 """
-The ground of the synthetic road scene: where the road lies and the picture of all that stands still.
+The ground of the synthetic road scene: where the road lies and the picture of all that stands
+still.
 
 Only `scene.py` and tests enter here.  The picture is painted once per scene at twice the size and
 reduced, so that far lane markings stay smooth lines.
@@ -137,7 +138,8 @@ def _marked(road, image, s, y, pixel, worn):
         cover = np.maximum(cover, line(side * (road.half - 0.3)))
         cover = np.maximum(cover, line(side * (road.median / 2 + (0.3 if road.median > 1 else 0))))
         for lane in range(1, road.lanes):
-            cover = np.maximum(cover, dashes * line(side * (road.median / 2 + lane * road.lane_width)))
+            at = side * (road.median / 2 + lane * road.lane_width)
+            cover = np.maximum(cover, dashes * line(at))
     if road.crossing:
         on = (np.abs(y - road.crossing - 1.5) < 1.5) & (np.abs(s) < road.half - 0.4)
         on &= np.abs(s) > road.median / 2
@@ -155,13 +157,15 @@ def _far_things(road, camera, light, rng):
         while y > -5:
             deep, away = rng.uniform(9, 16), road.half + rng.uniform(6.5, 9)
             if town:
-                things.append((_building(road, camera, light, rng, side * away, y - deep, deep), y - deep))
+                house = _building(road, camera, light, rng, side * away, y - deep, deep)
+                things.append((house, y - deep))
             for _ in range(1 if town else 4):
                 s = side * (road.half + rng.uniform(5, 7) + (0 if town else rng.uniform(0, 12)))
                 leaves = models.LEAVES[rng.integers(len(models.LEAVES))]
                 at = y - rng.uniform(0, deep)
-                things.append((models.tree_polygons(camera, light, rng, road.place(s, at),
-                                                    rng.uniform(4, 8), rng.uniform(1.8, 3), leaves), at))
+                tree = models.tree_polygons(camera, light, rng, road.place(s, at), rng.uniform(4, 8),
+                                            rng.uniform(1.8, 3), leaves)
+                things.append((tree, at))
             y -= deep + rng.uniform(1, 4)
     things.sort(key=lambda thing: -thing[1])
     return [polygons for polygons, _ in things if polygons]

@@ -1,10 +1,11 @@
 """
 The parts that the synthetic road scene is made of: camera, light, solid models, walkers, trees.
 
-Only `scene.py`, `scene_ground.py` and tests enter here.  World coordinates are metres, x to the right, y along the
-road, z up, the camera above the origin.  Image coordinates are pixels with the top-left corner of the
-first pixel at (0, 0); polygons to be painted are (points, colour) with the points in whole sixteenths
-of a pixel, int32 (N, 2), as OpenCV takes them.  Colours are BGR, 0 to 255, as float.
+Only `scene.py`, `scene_ground.py` and tests enter here.  World coordinates are metres, x to the
+right, y along the road, z up, the camera above the origin.  Image coordinates are pixels with the
+top-left corner of the first pixel at (0, 0); polygons to be painted are (points, colour) with the
+points in whole sixteenths of a pixel, int32 (N, 2), as OpenCV takes them.  Colours are BGR, 0 to
+255, as float.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ SHIFT = 4  # binary digits after the point in OpenCV's drawing calls
 
 GLASS = (58, 48, 40)
 RUBBER = (26, 26, 28)
+RIM = (120, 120, 122)
 LAMP = (225, 240, 250)
 TAIL = (30, 25, 175)
 
@@ -39,7 +41,7 @@ SKIN = ((150, 180, 222), (110, 145, 200), (70, 100, 150), (50, 70, 105))
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A pinhole camera above the origin: `height` metres, `yaw` right and `pitch` down in radians."""
+    """A pinhole camera above the origin: `height` metres, `yaw` right, `pitch` down, radians."""
 
     width: int
     height_px: int
@@ -87,14 +89,15 @@ class Camera:
         rows = np.arange(self.height_px, dtype=np.float32) + 0.5 - self.height_px / 2
         right, down, forward = self.axes.astype(np.float32) * np.float32(1 / self.focal)
         forward = forward * self.focal
-        rays = [forward[i] + down[i] * rows[:, None] + right[i] * columns[None, :] for i in range(3)]
+        rows, columns = rows[:, None], columns[None, :]
+        rays = [forward[i] + down[i] * rows + right[i] * columns for i in range(3)]
         with np.errstate(divide='ignore', invalid='ignore'):
             reach = np.where(rays[2] < -1e-3, -self.height / rays[2], np.nan)
         return rays[0] * reach, rays[1] * reach
 
 
 def project(camera, points):
-    """Project one convex polygon of the world (N, 3), cut at the near plane; None if nothing is left."""
+    """Project a convex polygon of the world (N, 3), cut at the near plane; None if none is left."""
     view = camera.to_view(points)
     if view[:, 2].min() < NEAR:
         view = _cut_near(view)
@@ -114,7 +117,7 @@ def _cut_near(view):
 
 
 def fixed_point(points):
-    """Turn pixels into the whole sixteenths that OpenCV draws with (pixel centres at 0, 16, ...)."""
+    """Turn pixels into whole sixteenths, as OpenCV draws (pixel centres at 0, 16, ...)."""
     return np.round((points - 0.5) * (1 << SHIFT)).astype(np.int32)
 
 
@@ -125,7 +128,7 @@ def extent(polygons):
 
 
 def paint(image, polygons, origin=(0, 0), line=cv2.LINE_AA):
-    """Paint polygons in order on an image whose first pixel is `origin` (smooth edges by default)."""
+    """Paint polygons in order on an image whose first pixel is `origin`."""
     moved = np.array(origin, np.int32) << SHIFT
     for points, colour in polygons:
         cv2.fillConvexPoly(image, points - moved, colour, line, SHIFT)
@@ -136,8 +139,9 @@ class Mesh:
     """
     A solid model made of convex parts, x forward, y left, z up, standing on the origin.
 
-    Every polygon is flat and knows its outward normal; details (windows, lamps, wheels) follow the face
-    they lie on and share its normal, so the visible polygons of a convex part can be painted in order.
+    Every polygon is flat and knows its outward normal; details (windows, lamps, wheels) follow the
+    face they lie on and share its normal, so the visible polygons of a convex part can be painted
+    in order.
     """
 
     length: float
@@ -163,9 +167,9 @@ class Mesh:
         """
         Add a part: a convex side profile [(x, z), ...] swept across the width.
 
-        `half_widths` is one number or one per profile point.  `details(index)` returns the details of
-        the face between the profile's points index and index + 1 (-1: a side) as a list of
-        (u0, u1, v0, v1, colour, glow) in shares of the face, v upwards.  A part on a higher `layer`
+        `half_widths` is one number or one per profile point.  `details(index)` returns the details
+        of the face between the profile's points index and index + 1 (-1: a side) as a list of (u0,
+        u1, v0, v1, colour, glow) in shares of the face, v upwards.  A part on a higher `layer`
         stands on the lower ones and is painted after them.
         """
         profile = np.asarray(profile, float)
@@ -213,10 +217,9 @@ class Mesh:
         for x in positions:
             for side in (-1.0, 1.0):
                 y = side * (self.width / 2 + 0.01)
-                for share, colour in ((1.0, RUBBER), (0.58, (120, 120, 122)), (0.25, (60, 60, 60))):
-                    circle = ring * radius * share
-                    self.add(np.column_stack([circle[:, 0] + x, np.full(12, y), circle[:, 1] + radius]),
-                             colour, np.array([0.0, side, 0.0]))
+                for share, colour in ((1.0, RUBBER), (0.58, RIM), (0.25, (60, 60, 60))):
+                    circle = ring * radius * share + (x, radius)
+                    self.add(np.insert(circle, 1, y, axis=1), colour, np.array([0.0, side, 0.0]))
 
     def freeze(self):
         """Stack the lists once the model is complete, for one projection per image."""
@@ -311,11 +314,10 @@ def car(rng):
     _bottom(mesh, 0.3)
     grille = (0.3, 0.7, 0.1, 0.6, (36, 36, 38), 0)
     plate = (0.4, 0.6, 0.1, 0.34, (210, 225, 225), 0)
-    body = {1: [grille, *_lamps(True)], 4: [plate, *_lamps(False)],
-            -1: []}
+    ends = {1: [grille, *_lamps(True)], 5: [plate, *_lamps(False)]}
     mesh.prism([(-half, 0.26), (half, 0.26), (half, belt - 0.24), (half - 1.1, belt),
                 (-half + 0.12, belt), (-half, belt - 0.12)], width / 2, paint_colour,
-               lambda i: {1: body[1], 5: body[4]}.get(i, ()))
+               lambda i: ends.get(i, ()))
     mesh.wheels((-0.31 * length, 0.31 * length), 0.33)
     front_top, rear_top = cabin_front - 0.75, cabin_rear + (0.3 if roof > 1.45 else 0.7)
     glass = {0: (), 1: [(0.05, 0.95, 0.06, 0.92, GLASS, 0)], 2: (),
@@ -336,8 +338,8 @@ def truck(rng):
     mesh = Mesh(length, width, height)
     half, cab = length / 2, length / 2 - 2.0
     _bottom(mesh, 0.75)
-    mesh.wheels([x for x in (-half + 1.1, -half + 2.2, half - 1.2) if length > 7 or x != -half + 2.2],
-                0.5)
+    axles = (-half + 1.1, half - 1.2) if length < 7 else (-half + 1.1, -half + 2.2, half - 1.2)
+    mesh.wheels(axles, 0.5)
     stripe = CARGO_PAINT[rng.integers(len(CARGO_PAINT))]
     banner = {-1: [(0.08, 0.92, 0.3, 0.62, stripe, 0)] if rng.random() < 0.6 else [],
               3: [(0.49, 0.51, 0.0, 1.0, (70, 70, 70), 0), (0.03, 0.12, 0.9, 0.98, TAIL, 2),
@@ -371,14 +373,16 @@ def bus(rng):
     half = length / 2
     _bottom(mesh, 0.4)
     levels = [(0.42, 0.8)] if rows == 1 else [(0.3, 0.52), (0.64, 0.88)]
-    panes = [(u, u + 0.105, v0, v1, GLASS, 0) for v0, v1 in levels for u in np.arange(0.03, 0.9, 0.12)]
+    panes = [(u, u + 0.105, v0, v1, GLASS, 0)
+             for v0, v1 in levels for u in np.arange(0.03, 0.9, 0.12)]
     sides = [(0.0, 1.0, 0.1, 0.2, stripe, 0), *panes]
     front = [(0.05, 0.95, v0 - 0.06, v1 + 0.03, GLASS, 0) for v0, v1 in levels]
     front += [(0.25, 0.75, 0.89, 0.96, (40, 150, 220), 0), *_lamps(True, 0.05, 0.15)]
     back = [(0.15, 0.85, levels[-1][0], levels[-1][1], GLASS, 0), *_lamps(False, 0.08, 0.2),
             (0.3, 0.7, 0.1, 0.3, (60, 60, 62), 0)]
-    mesh.prism([(-half, 0.35), (half, 0.35), (half, height), (-half, height)], width / 2, paint_colour,
-               lambda i: {1: front, 3: back[:], -1: sides}.get(i, ()))
+    faces = {1: front, 3: back, -1: sides}
+    mesh.prism([(-half, 0.35), (half, 0.35), (half, height), (-half, height)], width / 2,
+               paint_colour, lambda i: faces.get(i, ()))
     mesh.wheels((-half + 2.6, half - 2.4), 0.5)
     return mesh.freeze()
 
@@ -389,13 +393,15 @@ def motorcycle(rng):
     coat = CLOTHES[rng.integers(len(CLOTHES))]
     helmet = CAR_PAINT[rng.integers(len(CAR_PAINT))]
     mesh = Mesh(2.1, 0.3, 1.65)
-    mesh.prism([(-0.8, 0.35), (0.7, 0.35), (0.85, 0.8), (0.4, 1.0), (-0.9, 0.85)], 0.16, paint_colour,
-               lambda i: {2: [(0.2, 0.8, 0.2, 0.8, LAMP, 1)], 4: [(0.2, 0.8, 0.5, 0.9, TAIL, 2)]}.get(i, ()))
+    lamps = {2: [(0.2, 0.8, 0.2, 0.8, LAMP, 1)], 4: [(0.2, 0.8, 0.5, 0.9, TAIL, 2)]}
+    mesh.prism([(-0.8, 0.35), (0.7, 0.35), (0.85, 0.8), (0.4, 1.0), (-0.9, 0.85)], 0.16,
+               paint_colour, lambda i: lamps.get(i, ()))
     mesh.wheels((-0.72, 0.74), 0.32)
     mesh.prism([(0.75, 0.02), (0.9, 0.3), (0.8, 0.6), (0.62, 0.3)], 0.08, RUBBER)
     mesh.prism([(-0.6, 0.02), (-0.5, 0.3), (-0.7, 0.6), (-0.9, 0.3)], 0.09, RUBBER)
     mesh.prism([(-0.35, 0.5), (0.2, 0.35), (0.3, 0.75), (-0.1, 0.95), (-0.4, 0.9)], 0.27, (60, 50, 46))
-    mesh.prism([(-0.4, 0.88), (-0.05, 0.88), (0.22, 1.38), (-0.12, 1.42)], (0.2, 0.2, 0.27, 0.25), coat)
+    mesh.prism([(-0.4, 0.88), (-0.05, 0.88), (0.22, 1.38), (-0.12, 1.42)],
+               (0.2, 0.2, 0.27, 0.25), coat)
     mesh.prism([(0.1, 1.05), (0.55, 1.0), (0.55, 1.1), (0.15, 1.3)], (0.3, 0.34, 0.34, 0.29), coat)
     mesh.prism([(0.02, 1.4), (0.22, 1.38), (0.28, 1.5), (0.18, 1.65), (0.02, 1.65), (-0.06, 1.5)],
                0.13, helmet, lambda i: {2: [(0.1, 0.9, 0.1, 0.9, GLASS, 0)]}.get(i, ()))
@@ -430,7 +436,7 @@ def person_polygons(camera, light, position, heading, stride, looks, dim=1.0):
     left_is_near = towards[:2] @ (-heading[1], heading[0]) > 0
     far, near = ('right', 'left') if left_is_near else ('left', 'right')
     order = [*PERSON_PARTS[far], *(PERSON_PARTS['bag'] if bag else ()), *PERSON_PARTS[near][:3],
-             ('coat', 14), *PERSON_PARTS[near][3:], *PERSON_PARTS['head']]
+             ('coat', 13), *PERSON_PARTS[near][3:], *PERSON_PARTS['head']]
     shaded = {name: np.minimum(np.multiply(colour, tone), 255) for name, colour in cloth.items()}
     behind = len(PERSON_PARTS[far])
     return [(fixed_point(shapes[part]), (shaded[name] * (0.82 if i < behind else 1)).tolist())
@@ -439,15 +445,15 @@ def person_polygons(camera, light, position, heading, stride, looks, dim=1.0):
 
 # A person's limbs: joints of `_joints` at their ends, radii in metres, and what covers them.
 _HALF = [(0, 1), (1, 2), (2, 3), (6, 7), (7, 8)]
-LIMBS = np.array([*_HALF, *[(a + 9, b + 9) for a, b in _HALF], (18, 18), (19, 19), (20, 21), (0, 9)])
-LIMB_RADII = np.array([0.085, 0.065, 0.05, 0.05, 0.045] * 2 + [0.115, 0.11, 0.12, 0.1])
+LIMBS = np.array([*_HALF, *[(a + 9, b + 9) for a, b in _HALF], (18, 18), (19, 19), (20, 21)])
+LIMB_RADII = np.array([0.085, 0.065, 0.05, 0.05, 0.045] * 2 + [0.115, 0.11, 0.12])
 _COVER = ('legs', 'legs', 'shoes', 'coat', 'skin')
 PERSON_PARTS = {'right': list(zip(_COVER, range(5))), 'left': list(zip(_COVER, range(5, 10))),
                 'head': [('skin', 10), ('hair', 11)], 'bag': [('bag', 12)]}
 
 
 def _joints(stride):
-    """Return hips, knees, feet, arms (22, 3) of a person 1.75 m tall: right half, left half, head."""
+    """Return the joints (22, 3) of a person 1.75 m tall: right half, left half, head, bag."""
     halves = []
     for side, phase in ((-1, stride), (1, stride + math.pi)):
         thigh = 0.42 * math.sin(phase)
@@ -497,12 +503,13 @@ def tree_polygons(camera, light, rng, position, height, spread, leaves):
     bark = np.multiply((44, 60, 76), light.ambient + 0.4 * light.direct)
     count = int(np.clip(unit * 4, 40, 220))
     offsets = rng.normal(size=(count, 3))
-    offsets *= rng.uniform(0.2, 1, (count, 1)) ** 0.4 / np.linalg.norm(offsets, axis=1, keepdims=True)
-    offsets *= (spread, spread, height * 0.34)
+    offsets /= np.linalg.norm(offsets, axis=1, keepdims=True)
+    offsets *= rng.uniform(0.2, 1, (count, 1)) ** 0.4 * (spread, spread, height * 0.34)
     offsets = offsets[np.argsort(offsets[:, 2] + rng.normal(size=count) * 0.3)]
     centres = camera.to_image(camera.to_view(base + (0, 0, height * 0.68) + offsets))
     lit = 0.35 + 0.65 * np.clip(0.5 + 0.5 * offsets @ light.sun / spread, 0, 1) ** 1.3
-    tones = (light.ambient + light.direct * lit[:, None]) * (lit * rng.uniform(0.75, 1.1, count))[:, None]
+    shade = (lit * rng.uniform(0.75, 1.1, count))[:, None]
+    tones = (light.ambient + light.direct * lit[:, None]) * shade
     colours = np.minimum(np.multiply(leaves, tones), 255).tolist()
     radii = unit * spread * rng.uniform(0.1, 0.26, count) * (46 / count) ** 0.25
     crown = [(_blob(rng, centre, radius), colour)
@@ -553,8 +560,8 @@ def board_polygons(low, high):
         return fixed_point(np.array([a, (b[0], a[1]), b, (a[0], b[1])], float))
 
     polygons = [(rectangle(low, high), (70, 78, 84))]
-    stripes = np.arange(low[0] + 3, high[0] - 8, 14.0)
-    polygons += [(rectangle((x, low[1] + 3), (x + 7, high[1] - 3)), (96, 128, 150)) for x in stripes]
+    for x in np.arange(low[0] + 3, high[0] - 8, 14.0):
+        polygons.append((rectangle((x, low[1] + 3), (x + 7, high[1] - 3)), (96, 128, 150)))
     return polygons
 
 

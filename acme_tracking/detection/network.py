@@ -1,0 +1,109 @@
+"""
+The detection network: SmallerVGG, a top-down merge, and an anchor-free head.
+
+Every point of the feature maps at strides 8, 16 and 32 predicts the distances from itself to the
+four sides of a box (FCOS, Tian et al., 2019), an objectness that estimates the box's overlap with
+the truth (as in GFL, Li et al., 2020, so that scores rank well), and the class of what is inside.
+"""
+
+import torch
+from torch import nn
+
+from acme_tracking.networks.smaller_vgg import convolution, SmallerVGG
+
+PRIOR = 0.02  # objectness of an untrained network: few points see an object (RetinaNet, 2017)
+MAXIMUM_LOG_DISTANCE = 4.0  # exp(4) = 55 strides: keeps a wild prediction finite
+
+
+class DetectionNetwork(nn.Module):
+    """
+    Predict boxes, objectness and classes at every point of an image batch.
+
+    Parameters
+    ----------
+    classes : int
+        Number of classes.
+    widths, depths : sequence of int
+        Of the :class:`SmallerVGG` backbone, which ends at stride 32.
+    neck : int
+        Channels of the merged feature maps and of the head.
+
+    """
+
+    def __init__(self, classes, widths=(24, 48, 96, 160, 256), depths=(1, 2, 3, 3, 2), neck=80):
+        super().__init__()
+        self.classes = classes
+        self.backbone = SmallerVGG(widths, depths, outputs=3)
+        self.strides = self.backbone.strides
+        self.lateral = nn.ModuleList(nn.Conv2d(w, neck, 1) for w in self.backbone.widths)
+        self.merge = nn.ModuleList(convolution(neck, neck) for _ in self.strides)
+        self.where = nn.ModuleList(
+            nn.Sequential(convolution(neck, neck), nn.Conv2d(neck, 5, 1)) for _ in self.strides)
+        self.what = nn.ModuleList(
+            nn.Sequential(convolution(neck, neck), nn.Conv2d(neck, classes, 1))
+            for _ in self.strides)
+        for head in self.where:
+            nn.init.normal_(head[-1].weight, std=0.01)
+            nn.init.constant_(head[-1].bias, 0.7)  # a box of 2 strides to each side
+            nn.init.constant_(head[-1].bias[4:], -torch.tensor(1 / PRIOR - 1).log())
+
+    def forward(self, images):
+        """
+        Predict for normalised images (B, 3, H, W), H and W multiples of 32.
+
+        Returns ``boxes`` (B, P, 4) as x1 y1 x2 y2 in pixels of the images, ``objectness`` (B, P)
+        and ``classes`` (B, P, C), the last two as logits, all float32; P counts the points of all
+        strides, in the order of :func:`points`.
+        """
+        features = self.backbone(images)
+        merged = None
+        where, what = [], []
+        for level in reversed(range(len(features))):
+            lateral = self.lateral[level](features[level])
+            if merged is not None:
+                lateral = lateral + nn.functional.interpolate(merged, scale_factor=2.0)
+            merged = self.merge[level](lateral)
+            where.insert(0, self.where[level](merged).flatten(2))
+            what.insert(0, self.what[level](merged).flatten(2))
+        where = torch.cat(where, dim=2).transpose(1, 2).float()
+        centers, strides = points(images.shape[-2:], self.strides, images.device)
+        boxes = decode(where[..., :4], centers, strides)
+        return boxes, where[..., 4], torch.cat(what, dim=2).transpose(1, 2).float()
+
+
+def points(size, strides, device=None):
+    """
+    Return the centres (P, 2) as x, y in pixels and the stride (P,) of every point.
+
+    ``size`` is the (height, width) of the network's input, a multiple of each of ``strides``.
+    """
+    centers, scales = [], []
+    for stride in strides:
+        ys = (torch.arange(size[0] // stride, device=device) + 0.5) * stride
+        xs = (torch.arange(size[1] // stride, device=device) + 0.5) * stride
+        y, x = torch.meshgrid(ys, xs, indexing='ij')
+        centers.append(torch.stack((x, y), dim=-1).reshape(-1, 2))
+        scales.append(torch.full((y.numel(),), float(stride), device=device))
+    return torch.cat(centers), torch.cat(scales)
+
+
+def decode(logs, centers, strides):
+    """Turn log distances (..., P, 4) in strides, left top right bottom, into boxes in pixels."""
+    distances = logs.clamp(max=MAXIMUM_LOG_DISTANCE).exp() * strides[:, None]
+    return torch.cat((centers - distances[..., :2], centers + distances[..., 2:]), dim=-1)
+
+
+def encode(boxes, centers, strides):
+    """Invert :func:`decode` for points inside their boxes (outside, the logarithm is NaN)."""
+    distances = torch.cat((centers - boxes[..., :2], boxes[..., 2:] - centers), dim=-1)
+    return (distances / strides[:, None]).log()
+
+
+def fuse(network):
+    """Fold every batch normalisation into the convolution before it, in place; for inference."""
+    for module in network.eval().modules():
+        if isinstance(module, nn.Sequential) and len(module) == 3 \
+                and isinstance(module[1], nn.BatchNorm2d):
+            module[0] = nn.utils.fuse_conv_bn_eval(module[0], module[1])
+            module[1] = nn.Identity()
+    return network

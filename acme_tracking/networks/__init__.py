@@ -1,0 +1,1 @@
+"""Architectures that turn images into features; they know nothing of boxes, data or ROS."""

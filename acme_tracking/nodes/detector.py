@@ -1,0 +1,288 @@
+"""
+The detector node: runs the CNN on the newest image, when asked or all the time.
+
+Everything of ROS happens on the executor's one thread; inference alone runs on a worker thread,
+which hands its result back through a guard condition.  An answer to `redetect` is sent when its
+run ends, not when the service callback returns: a callback that waits would block the executor,
+and a coroutine that waits makes rclpy (Jazzy) spin at full load until it is done.
+"""
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+import functools
+import os
+import queue
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticStatus
+import numpy as np
+from rcl_interfaces.msg import SetParametersResult
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+from vision_msgs.msg import Detection2DArray
+
+from acme_tracking.detection import Detector
+from acme_tracking.detection.detector import NMS_THRESHOLD, SCORE_THRESHOLD
+from acme_tracking.messages import detections_to_msg, image_from_compressed, image_from_msg
+from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
+from acme_tracking.parameters import parameter
+
+AT_CONFIGURE = 'Takes effect when the node is configured.'
+WARM_UP_SHAPE = (480, 640, 3)
+
+
+@dataclass
+class DetectorParameters:
+    """The parameters of the detector node."""
+
+    mode: str = parameter(
+        'on_request', 'When the CNN runs: on each call of redetect, or on every image that it can '
+        'keep up with (calls are answered too).', choices=('on_request', 'continuous'))
+    score_threshold: float = parameter(
+        SCORE_THRESHOLD, 'Objects with a lower score are not published.', minimum=0.0, maximum=1.0)
+    nms_threshold: float = parameter(
+        NMS_THRESHOLD, 'Of two boxes with a higher IoU only the better one is published.',
+        minimum=0.0, maximum=1.0)
+    classes: list[str] = parameter(
+        [], 'Names of the classes to publish, for example [car, bus]; empty for all.')
+    weights: str = parameter(
+        '', f'Checkpoint (.safetensors); empty for the one in the package. {AT_CONFIGURE}')
+    device: str = parameter(
+        'auto', f'Where the CNN runs; auto takes CUDA if there is any. {AT_CONFIGURE}',
+        choices=('auto', 'cpu', 'cuda'))
+    half: bool = parameter(True, f'Half precision on CUDA. {AT_CONFIGURE}')
+    threads: int = parameter(
+        0, f'CPU threads of the CNN; 0 for as many as there are cores. {AT_CONFIGURE}',
+        minimum=0, maximum=256)
+    compressed: bool = parameter(
+        False, 'Subscribe to image_raw/compressed instead of image_raw. Takes effect when the '
+        'node is activated.')
+
+
+@dataclass
+class Run:
+    """One run of the CNN: on which message, and what came out of it."""
+
+    message: Image | CompressedImage
+    started: float
+    detections: object = None
+    error: Exception | None = None
+
+
+class Worker:
+    """A thread that runs one job after the other; it sleeps while there is none."""
+
+    def __init__(self):
+        """Start the thread."""
+        self._jobs = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name='inference', daemon=True)
+        self._thread.start()
+
+    def submit(self, job) -> None:
+        """Run `job()`, which must not raise, on the thread."""
+        self._jobs.put(job)
+
+    def call(self, job):
+        """Run `job()` on the thread, wait for it, and return or raise what it does."""
+        results = queue.SimpleQueue()
+
+        def attempt():
+            try:
+                results.put((job(), None))
+            except Exception as error:
+                results.put((None, error))
+        self.submit(attempt)
+        result, error = results.get()
+        if error is not None:
+            raise error
+        return result
+
+    def close(self) -> None:
+        """Wait for the present job and end the thread."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self):
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+class DetectorNode(ManagedNode):
+    """Publishes `detections` for images of `image_raw`; serves `redetect`."""
+
+    def __init__(self):
+        """Declare parameters and the service, which says why it cannot answer while inactive."""
+        super().__init__('detector', DetectorParameters)
+        self._worker = self._detector = self._publisher = None
+        self._newest = None  # the newest image message
+        self._seen = None  # the one that the CNN ran on last
+        self._run = None  # the Run in progress
+        self._waiting = deque()  # (response, header) of requests that share the run in progress
+        self._finished = queue.SimpleQueue()
+        self._images = self._runs = self._failures = 0
+        self._latency = 0.0
+        self._error = ''
+        self.add_on_set_parameters_callback(self._check_classes)
+        self._wake = self.create_guard_condition(self._guarded(self._collect))
+        self._service = self.create_service(Trigger, 'redetect', self._redetect)
+        self._send = self._service.send_response
+        self._service.send_response = self._respond
+
+    # Lifecycle
+
+    def configure(self):
+        """Load the weights and run once, so that the first request is not slow."""
+        self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
+        self._worker = Worker()
+        self._worker.call(self._load)
+        self.get_logger().info(f'detects {", ".join(self._detector.names)} on '
+                               f'{self._detector.device}')
+
+    def activate(self):
+        """Receive images."""
+        if self.parameters.compressed:
+            self.subscription(CompressedImage, 'image_raw/compressed', self._receive, IMAGE_QOS)
+        else:
+            self.subscription(Image, 'image_raw', self._receive, IMAGE_QOS)
+
+    def deactivate(self):
+        """Forget the image and tell those who wait; a run in progress ends unheard."""
+        self._newest = self._seen = self._run = None
+        self._answer(False, 'the detector was deactivated')
+
+    def cleanup(self):
+        """Give the network's memory back."""
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = self._detector = self._publisher = None
+
+    def parameters_changed(self, previous):
+        """Apply the thresholds and classes to the next run."""
+        if self._detector is not None:
+            self._detector.configure(*self._thresholds())
+        self._start_if_continuous()
+
+    def diagnose(self):
+        """Report the device, the work done and what went wrong last."""
+        values = {'mode': self.parameters.mode, 'device': str(self._detector.device),
+                  'images': self._images, 'runs': self._runs, 'failures': self._failures,
+                  'latency_ms': round(self._latency * 1e3, 1)}
+        if self._error:
+            return DiagnosticStatus.WARN, f'last run failed: {self._error}', values
+        if self._images == 0:
+            return DiagnosticStatus.WARN, 'no image yet', values
+        return DiagnosticStatus.OK, 'active', values
+
+    # Images, requests and runs, all on the executor's thread
+
+    def _receive(self, message):
+        self._newest = message
+        self._images += 1
+        self._start_if_continuous()
+
+    def _redetect(self, request, response):
+        if self.state != 'active':
+            response.message = f'the detector is {self.state}'
+        elif self._newest is None and self._run is None:
+            response.message = 'no image yet'
+        elif self._run is None:
+            self._start()
+        return response
+
+    def _respond(self, response, header):
+        """Take the executor's answer: now if it says why not, else when the run ends."""
+        if response.message:
+            self._send(response, header)
+        else:
+            self._waiting.append((response, header))
+
+    def _start_if_continuous(self):
+        """Start a run, unless one is in progress or no image is newer than the last run's."""
+        if (self.parameters.mode == 'continuous' and self._run is None
+                and self._newest is not self._seen):
+            self._start()
+
+    def _start(self):
+        self._seen = self._newest
+        self._run = Run(self._newest, time.monotonic())
+        self._worker.submit(functools.partial(self._infer, self._run, self._detector))
+
+    def _collect(self):
+        """Publish the finished run and answer those who wait for it."""
+        while not self._finished.empty():
+            finished = self._finished.get()
+            if finished is not self._run:
+                continue  # of before a deactivation
+            self._run = None
+            self._conclude(finished)
+        self._start_if_continuous()
+
+    def _conclude(self, finished):
+        self._runs += 1
+        if finished.error is not None:
+            self._failures += 1
+            self._error = str(finished.error)
+            self.get_logger().warning(f'cannot detect: {self._error}', throttle_duration_sec=5.0)
+            self._answer(False, self._error)
+            return
+        header = finished.message.header
+        self._publisher.publish(detections_to_msg(finished.detections, header))
+        self._error = ''
+        self._latency = time.monotonic() - finished.started
+        self._answer(True, f'stamp={header.stamp.sec}.{header.stamp.nanosec:09d} '
+                     f'detections={len(finished.detections)} '
+                     f'latency_ms={self._latency * 1e3:.1f}')
+
+    def _answer(self, success, message):
+        while self._waiting:
+            response, header = self._waiting.popleft()
+            response.success, response.message = success, message
+            self._send(response, header)
+
+    # On the worker's thread
+
+    def _load(self):
+        """Build the detector here, as torch keeps its number of threads per calling thread."""
+        parameters = self.parameters
+        score, nms, classes = self._thresholds()
+        self._detector = Detector.from_checkpoint(
+            parameters.weights or None, device=parameters.device, half=parameters.half,
+            score_threshold=score, nms_threshold=nms, classes=classes,
+            threads=parameters.threads or len(os.sched_getaffinity(0)))
+        self._detector(np.zeros(WARM_UP_SHAPE, dtype=np.uint8))
+
+    def _infer(self, run, detector):
+        try:
+            decode = image_from_msg if isinstance(run.message, Image) else image_from_compressed
+            run.detections = detector(decode(run.message))
+        except Exception as error:  # whatever the message or the device does, the node lives on
+            run.error = error
+        self._finished.put(run)
+        self._wake.trigger()
+
+    # Parameters
+
+    def _thresholds(self):
+        return (self.parameters.score_threshold, self.parameters.nms_threshold,
+                tuple(self.parameters.classes))
+
+    def _check_classes(self, changes):
+        names = [] if self._detector is None else self._detector.names.tolist()
+        for change in changes:
+            unknown = sorted(set(change.value or []) - set(names)) \
+                if change.name == 'classes' and names else []
+            if unknown:
+                return SetParametersResult(successful=False, reason=(
+                    f"parameter 'classes' holds {unknown}, expected some of {names}"))
+        return SetParametersResult(successful=True)
+
+
+def main():
+    """Run the node until it is asked to end."""
+    raise SystemExit(run(DetectorNode))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,94 @@
+"""
+Augmentation: other views of the same labelled images.
+
+One affine warp does crop, scale, aspect and flip together; a mosaic (YOLOv4, Bochkovskiy et al.,
+2020) is four such views side by side, which shows many contexts and small objects at the price of
+one image.
+"""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from acme_tracking.training.data import Sample
+
+FILL = 114  # grey outside of the image
+SCALE = (0.6, 1.7)  # size of the view against the whole image fitted into the canvas
+MOSAIC_SCALE = (0.8, 2.2)  # larger, because each part is only about a quarter of the canvas
+ASPECT = (0.8, 1.7)  # mostly wider: squares of the bank were squeezed from 16:9 pictures
+KEPT_SHARE = 0.35  # a box of which the crop leaves less is dropped
+KEPT_SIDE = 3.0  # pixels: a box smaller than that shows nothing
+GREY = 0.1  # share of views without colour, as from infrared and mono cameras
+BLUR = 0.1  # share of blurred views
+
+
+def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
+    """
+    Return a random view of a sample on a canvas of `size` (width, height).
+
+    A `calm` view is only flipped: it ends a training on what real images look like.
+    """
+    width, height = size
+    image_height, image_width = sample.image.shape[:2]
+    stretch = 1.0 if calm else np.sqrt(_log_uniform(rng, ASPECT))
+    scale = 1.0 if calm else _log_uniform(rng, scales)
+    scale *= np.sqrt(width * height / (image_width * image_height))
+    if calm:
+        scale_x, scale_y = width / image_width, height / image_height
+    else:
+        scale_x, scale_y = scale * stretch, scale / stretch
+    flip = rng.random() < 0.5
+    slack = np.array([width - image_width * scale_x, height - image_height * scale_y])
+    offset = slack * rng.random(2)
+    factors = np.array([-scale_x if flip else scale_x, scale_y])
+    offset[0] += image_width * scale_x if flip else 0
+    matrix = np.array([[factors[0], 0, offset[0]], [0, factors[1], offset[1]]])
+    interpolation = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+    image = cv2.warpAffine(sample.image, matrix, size, flags=interpolation,
+                           borderValue=(FILL, FILL, FILL))
+    corners = sample.boxes.reshape(-1, 2, 2) * factors + offset
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    boxes, kept = _visible(boxes.astype(np.float32), width, height)
+    return Sample(image if calm else _recolour(image, rng), boxes[kept], sample.labels[kept])
+
+
+def mosaic(samples, size, rng) -> Sample:
+    """Return four samples as views that meet at a random point of the canvas."""
+    width, height = size
+    x, y = (int(length * rng.uniform(0.35, 0.65)) for length in size)
+    canvas = np.empty((height, width, 3), dtype=np.uint8)
+    boxes, labels = [], []
+    corners = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
+    for sample, (left, top, right, bottom) in zip(samples, corners):
+        part = view(sample, (right - left, bottom - top), rng, MOSAIC_SCALE)
+        canvas[top:bottom, left:right] = part.image
+        boxes.append(part.boxes + np.array([left, top] * 2, dtype=np.float32))
+        labels.append(part.labels)
+    return Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
+
+
+def _visible(boxes, width, height):
+    """Return the boxes clipped to the canvas, and which of them still show enough."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    clipped = np.clip(boxes, 0, np.array([width, height] * 2, dtype=np.float32))
+    left = clipped[:, 2:] - clipped[:, :2]
+    kept = (left.prod(axis=1) >= KEPT_SHARE * sides.prod(axis=1)) & (left.min(axis=1) >= KEPT_SIDE)
+    return clipped, kept
+
+
+def _recolour(image, rng):
+    """Return the image under other light: gain and gamma per colour, grey, blur."""
+    gamma = _log_uniform(rng, (0.6, 1.7))
+    gains = _log_uniform(rng, (0.7, 1.4)) * rng.uniform(0.9, 1.1, 3)
+    ramp = (np.arange(256) / 255.0)[:, np.newaxis] ** gamma * gains * 255
+    image = cv2.LUT(image, np.clip(ramp, 0, 255).astype(np.uint8)[np.newaxis])
+    if rng.random() < GREY:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    if rng.random() < BLUR:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.2))
+    return image
+
+
+def _log_uniform(rng, limits) -> float:
+    """Return a random factor whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(*np.log(limits))))

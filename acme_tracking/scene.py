@@ -30,8 +30,7 @@ MASK = (1 << 64) - 1
 @dataclass(frozen=True, eq=False)
 class Truth:
     """
-    What an image of the scene shows: N objects with a part in the picture, hidden or not, far to
-    near.
+    What an image shows: N objects with a part in the picture, hidden or not, far to near.
 
     boxes: float32 (N, 4), x1 y1 x2 y2 in pixels, the extent as if nothing stood before the object,
     clipped to the image.  labels: str (N,), of `LABELS`.  ids: int64 (N,), the same for the same

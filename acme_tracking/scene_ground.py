@@ -1,6 +1,5 @@
 """
-The ground of the synthetic road scene: where the road lies and the picture of all that stands
-still.
+The ground of the synthetic road scene: where the road lies, the picture of what stands still.
 
 Only `scene.py` and tests enter here.  The picture is painted once per scene at twice the size and
 reduced, so that far lane markings stay smooth lines.
@@ -92,7 +91,7 @@ def _sky(camera, light, noise, rng):
 
 
 def _ground(road, camera, x, y, noise, rng):
-    """Return the colours of grass, pavement, asphalt and markings before light, float (H, W, 3)."""
+    """Return the colours of grass, pavement, road and lines before light, float (H, W, 3)."""
     s = road.offset(x, y)
     pixel = np.abs(y) / camera.focal + 1e-3  # metres across one pixel
     fade = np.clip(0.05 / pixel, 0.15, 1.0)
@@ -163,8 +162,8 @@ def _far_things(road, camera, light, rng):
                 s = side * (road.half + rng.uniform(5, 7) + (0 if town else rng.uniform(0, 12)))
                 leaves = models.LEAVES[rng.integers(len(models.LEAVES))]
                 at = y - rng.uniform(0, deep)
-                tree = models.tree_polygons(camera, light, rng, road.place(s, at), rng.uniform(4, 8),
-                                            rng.uniform(1.8, 3), leaves)
+                tree = models.tree_polygons(camera, light, rng, road.place(s, at),
+                                            rng.uniform(4, 8), rng.uniform(1.8, 3), leaves)
                 things.append((tree, at))
             y -= deep + rng.uniform(1, 4)
     things.sort(key=lambda thing: -thing[1])

@@ -71,8 +71,8 @@ class Camera:
 
     def scaled(self, factor):
         """Return the same view with `factor` times the pixels."""
-        return Camera(int(self.width * factor), int(self.height_px * factor), self.height, self.yaw,
-                      self.pitch, self.focal * factor)
+        return Camera(int(self.width * factor), int(self.height_px * factor), self.height,
+                      self.yaw, self.pitch, self.focal * factor)
 
     def to_view(self, points):
         """Turn world points (N, 3) into the camera's axes: right, down, depth."""
@@ -97,7 +97,7 @@ class Camera:
 
 
 def project(camera, points):
-    """Project a convex polygon of the world (N, 3), cut at the near plane; None if none is left."""
+    """Project a convex polygon (N, 3), cut at the near plane; None if all of it is behind."""
     view = camera.to_view(points)
     if view[:, 2].min() < NEAR:
         view = _cut_near(view)
@@ -399,7 +399,8 @@ def motorcycle(rng):
     mesh.wheels((-0.72, 0.74), 0.32)
     mesh.prism([(0.75, 0.02), (0.9, 0.3), (0.8, 0.6), (0.62, 0.3)], 0.08, RUBBER)
     mesh.prism([(-0.6, 0.02), (-0.5, 0.3), (-0.7, 0.6), (-0.9, 0.3)], 0.09, RUBBER)
-    mesh.prism([(-0.35, 0.5), (0.2, 0.35), (0.3, 0.75), (-0.1, 0.95), (-0.4, 0.9)], 0.27, (60, 50, 46))
+    mesh.prism([(-0.35, 0.5), (0.2, 0.35), (0.3, 0.75), (-0.1, 0.95), (-0.4, 0.9)], 0.27,
+               (60, 50, 46))
     mesh.prism([(-0.4, 0.88), (-0.05, 0.88), (0.22, 1.38), (-0.12, 1.42)],
                (0.2, 0.2, 0.27, 0.25), coat)
     mesh.prism([(0.1, 1.05), (0.55, 1.0), (0.55, 1.1), (0.15, 1.3)], (0.3, 0.34, 0.34, 0.29), coat)
@@ -429,27 +430,25 @@ def person_polygons(camera, light, position, heading, stride, looks, dim=1.0):
     unit = camera.focal / view[:, 2].mean() * height / 1.75
     towards = np.append(camera.position[:2] - position, 0.0)
     tone = light.shade(towards[None] / np.linalg.norm(towards))[0] * dim
-    shapes = [*_capsules(points[LIMBS[:, 0]], points[LIMBS[:, 1]], LIMB_RADII * unit),
-              _trunk(points[4], points[5], unit)]
-    cloth = {'legs': trousers, 'shoes': (40, 40, 44), 'coat': coat, 'skin': skin, 'hair': hair,
-             'bag': (50, 60, 90)}
+    limbs = _capsules(points[LIMBS[:, 0]], points[LIMBS[:, 1]], LIMB_RADII * unit)
+    shapes = [*fixed_point(limbs), fixed_point(_trunk(points[4], points[5], unit))]
+    cloth = np.array((trousers, (40, 40, 44), coat, skin, hair, (50, 60, 90))) * tone
+    cloth = [np.minimum(cloth * share, 255).tolist() for share in (0.82, 1.0)]
     left_is_near = towards[:2] @ (-heading[1], heading[0]) > 0
     far, near = ('right', 'left') if left_is_near else ('left', 'right')
     order = [*PERSON_PARTS[far], *(PERSON_PARTS['bag'] if bag else ()), *PERSON_PARTS[near][:3],
-             ('coat', 13), *PERSON_PARTS[near][3:], *PERSON_PARTS['head']]
-    shaded = {name: np.minimum(np.multiply(colour, tone), 255) for name, colour in cloth.items()}
+             (2, 13), *PERSON_PARTS[near][3:], *PERSON_PARTS['head']]
     behind = len(PERSON_PARTS[far])
-    return [(fixed_point(shapes[part]), (shaded[name] * (0.82 if i < behind else 1)).tolist())
-            for i, (name, part) in enumerate(order)]
+    return [(shapes[part], cloth[i >= behind][name]) for i, (name, part) in enumerate(order)]
 
 
-# A person's limbs: joints of `_joints` at their ends, radii in metres, and what covers them.
+# A person's limbs: joints of `_joints` at their ends, radii in metres, what covers them.
 _HALF = [(0, 1), (1, 2), (2, 3), (6, 7), (7, 8)]
 LIMBS = np.array([*_HALF, *[(a + 9, b + 9) for a, b in _HALF], (18, 18), (19, 19), (20, 21)])
 LIMB_RADII = np.array([0.085, 0.065, 0.05, 0.05, 0.045] * 2 + [0.115, 0.11, 0.12])
-_COVER = ('legs', 'legs', 'shoes', 'coat', 'skin')
+_COVER = (0, 0, 1, 2, 3)  # trousers, trousers, shoes, coat, skin; then 4 hair, 5 bag
 PERSON_PARTS = {'right': list(zip(_COVER, range(5))), 'left': list(zip(_COVER, range(5, 10))),
-                'head': [('skin', 10), ('hair', 11)], 'bag': [('bag', 12)]}
+                'head': [(3, 10), (4, 11)], 'bag': [(5, 12)]}
 
 
 def _joints(stride):

@@ -23,7 +23,7 @@ KEY = 'acme_tracking'
 FORMAT = 1
 ARCHITECTURES = {'smaller_vgg_anchor_free': DetectionNetwork}
 MAXIMUM_BYTES = 256 * 2 ** 20  # far above any network of this package
-MAXIMUM_WIDTH = 4096  # a header must not make us allocate more than its file could hold
+MAXIMUM_WIDTH, MAXIMUM_DEPTH = 4096, 16  # a header must not keep us busy for minutes
 
 
 class CheckpointError(ValueError):
@@ -113,7 +113,7 @@ def _specification(metadata: dict) -> Specification:
     names = {item.name for item in fields(Specification)}
     if set(entries) != names:
         raise ValueError(f'its header holds {sorted(entries)}, expected {sorted(names)}')
-    _check(entries['architecture'] in ARCHITECTURES, 'architecture', entries, 'one of '
+    _check(entries['architecture'] in list(ARCHITECTURES), 'architecture', entries, 'one of '
            + ', '.join(ARCHITECTURES))
     classes = entries['classes']
     _check(isinstance(classes, list) and 0 < len(classes) <= 1000 and len(set(map(str, classes)))
@@ -137,11 +137,11 @@ def _check_arguments(entries: dict) -> None:
     arguments = entries['arguments']
     _check(isinstance(arguments, dict) and set(arguments) <= {'widths', 'depths', 'neck'},
            'arguments', entries, 'widths, depths and neck')
-    for value in arguments.values():
+    for name, value in arguments.items():
         numbers = value if isinstance(value, list) else [value]
-        _check(len(numbers) <= 8 and all(type(n) is int and 1 <= n <= MAXIMUM_WIDTH
-                                         for n in numbers), 'arguments', entries,
-               f'whole numbers from 1 to {MAXIMUM_WIDTH}')
+        limit = MAXIMUM_DEPTH if name == 'depths' else MAXIMUM_WIDTH
+        _check(len(numbers) <= 8 and all(type(n) is int and 1 <= n <= limit for n in numbers),
+               'arguments', entries, f'{name} from 1 to {limit}')
 
 
 def _check(fine: bool, name: str, entries: dict, expected: str) -> None:
@@ -171,6 +171,9 @@ def _network(specification: Specification, tensors: dict) -> DetectionNetwork:
         if tensor.shape != expected[name].shape:
             raise ValueError(f'tensor {name} has the shape {tuple(tensor.shape)}, '
                              f'expected {tuple(expected[name].shape)}')
+        if tensor.is_floating_point() != expected[name].is_floating_point():
+            raise ValueError(f'tensor {name} has the type {tensor.dtype}, expected '
+                             f'{expected[name].dtype}')
         if not torch.isfinite(tensor).all():
             raise ValueError(f'tensor {name} holds values that are not finite')
     tensors = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}

@@ -30,21 +30,20 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     """
     width, height = size
     image_height, image_width = sample.image.shape[:2]
-    stretch = 1.0 if calm else np.sqrt(_log_uniform(rng, ASPECT))
-    scale = 1.0 if calm else _log_uniform(rng, scales)
-    scale *= np.sqrt(width * height / (image_width * image_height))
-    if calm:
-        scale_x, scale_y = width / image_width, height / image_height
-    else:
-        scale_x, scale_y = scale * stretch, scale / stretch
+    scales_xy = np.array([width / image_width, height / image_height])
+    if not calm:
+        stretch = np.sqrt(_log_uniform(rng, ASPECT))
+        scales_xy = (np.sqrt(scales_xy.prod()) * _log_uniform(rng, scales)
+                     * np.array([stretch, 1 / stretch]))
     flip = rng.random() < 0.5
-    slack = np.array([width - image_width * scale_x, height - image_height * scale_y])
-    offset = slack * rng.random(2)
-    factors = np.array([-scale_x if flip else scale_x, scale_y])
-    offset[0] += image_width * scale_x if flip else 0
-    matrix = np.array([[factors[0], 0, offset[0]], [0, factors[1], offset[1]]])
-    interpolation = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
-    image = cv2.warpAffine(sample.image, matrix, size, flags=interpolation,
+    span = scales_xy * (image_width, image_height)
+    offset = (size - span) * rng.random(2)
+    factors = scales_xy * (-1 if flip else 1, 1)
+    offset[0] += span[0] if flip else 0
+    # Boxes count from the edge of the first pixel, OpenCV from its centre.
+    shift = offset + factors / 2 - 0.5
+    matrix = np.array([[factors[0], 0, shift[0]], [0, factors[1], shift[1]]])
+    image = cv2.warpAffine(sample.image, matrix, size, flags=cv2.INTER_LINEAR,
                            borderValue=(FILL, FILL, FILL))
     corners = sample.boxes.reshape(-1, 2, 2) * factors + offset
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)

@@ -1,0 +1,77 @@
+"""Augmented views: boxes stay on their objects."""
+import numpy as np
+import pytest
+
+from acme_tracking.training.augmentation import FILL, KEPT_SIDE, mosaic, view
+from acme_tracking.training.data import Sample
+
+
+def marked(width=200, height=200):
+    """Return a black sample with two bright rectangles, and boxes exactly around them."""
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    boxes = np.array([[30, 40, 70, 60], [120, 100, 150, 170]], dtype=np.float32)
+    for x1, y1, x2, y2 in boxes.astype(int):
+        image[y1:y2, x1:x2] = 255
+    return Sample(image, boxes, np.array(['car', 'person']))
+
+
+def bright_share(sample):
+    """Return how bright the inside of each box is, and the brightness outside of all boxes."""
+    light = sample.image.astype(float).mean(axis=2)
+    outside = np.ones(light.shape, dtype=bool)
+    shares = []
+    for x1, y1, x2, y2 in np.round(sample.boxes).astype(int):
+        shares.append(light[y1:y2, x1:x2].mean())
+        outside[max(y1 - 2, 0):y2 + 2, max(x1 - 2, 0):x2 + 2] = False
+    return np.array(shares), light[outside]
+
+
+@pytest.mark.parametrize('seed', range(25))
+def test_a_view_keeps_boxes_on_their_objects(seed):
+    seen = view(marked(), (160, 96), np.random.default_rng(seed))
+    assert seen.image.shape == (96, 160, 3)
+    assert len(seen.boxes) == len(seen.labels)
+    shares, _ = bright_share(seen)
+    assert (shares > 110).all()  # under the weakest light white is still brighter than the fill
+    assert (seen.boxes >= 0).all()
+    assert (seen.boxes <= [160, 96, 160, 96]).all()
+    assert ((seen.boxes[:, 2:] - seen.boxes[:, :2]) >= KEPT_SIDE).all()
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_a_calm_view_shows_the_whole_image(seed):
+    seen = view(marked(), (96, 96), np.random.default_rng(seed), calm=True)
+    assert seen.labels.tolist() == ['car', 'person']
+    shares, outside = bright_share(seen)
+    assert (shares > 200).all()
+    assert outside.max() == 0
+
+
+def test_flips_happen_and_move_the_boxes():
+    views = [view(marked(), (200, 200), np.random.default_rng(seed), calm=True)
+             for seed in range(20)]
+    lefts = {float(seen.boxes[0, 0]) for seen in views}
+    assert lefts == {30.0, 130.0}
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_a_mosaic_is_four_views(seed):
+    sample = marked()
+    seen = mosaic([sample] * 4, (256, 160), np.random.default_rng(seed))
+    assert seen.image.shape == (160, 256, 3)
+    assert len(seen.boxes) <= 8
+    assert (bright_share(seen)[0] > 110).all()
+
+
+def test_a_view_repeats_with_its_generator():
+    a, b = (view(marked(), (160, 96), np.random.default_rng(3)) for _ in range(2))
+    assert np.array_equal(a.image, b.image)
+    assert np.array_equal(a.boxes, b.boxes)
+
+
+def test_images_without_boxes_pass():
+    empty = Sample(np.full((50, 60, 3), FILL, np.uint8), np.zeros((0, 4), np.float32),
+                   np.zeros(0, dtype=str))
+    rng = np.random.default_rng(0)
+    assert view(empty, (64, 64), rng).boxes.shape == (0, 4)
+    assert mosaic([empty] * 4, (64, 64), rng).boxes.shape == (0, 4)

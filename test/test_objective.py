@@ -1,0 +1,122 @@
+"""Target assignment and losses."""
+import numpy as np
+import pytest
+import torch
+
+from acme_tracking import geometry
+from acme_tracking.detection.network import points
+from acme_tracking.training.data import CLASSES
+from acme_tracking.training.objective import assign, CANDIDATES, distance_iou, loss, pairwise_iou
+
+SIZE = (96, 128)
+CENTERS, STRIDES = points(SIZE, (8, 16, 32))
+OBJECT = torch.tensor([[[20.0, 20.0, 60.0, 52.0]]])
+
+
+def random_boxes(rng, count):
+    corners = rng.uniform(0, 80, (count, 2))
+    return np.concatenate([corners, corners + rng.uniform(5, 60, (count, 2))], 1).astype('f4')
+
+
+def perfect(boxes):
+    """Return predictions at every point: the box of the first object."""
+    return boxes[:, :1].expand(-1, len(CENTERS), -1).clone()
+
+
+def test_iou_agrees_with_the_geometry_of_the_package():
+    rng = np.random.default_rng(0)
+    a, b = random_boxes(rng, 20), random_boxes(rng, 30)
+    found = pairwise_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    np.testing.assert_allclose(found, geometry.iou(a, b), atol=1e-5)
+
+
+def test_distance_iou_by_hand():
+    a = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10]])
+    b = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5], [30, 40, 40, 50]])
+    # the second: overlap 1/2, centres 2.5 apart, diagonal squared 200; the third: no overlap,
+    # centres 50 apart, diagonal squared 40**2 + 50**2
+    expected = torch.tensor([1.0, 0.5 - 6.25 / 200, -2500 / 4100])
+    torch.testing.assert_close(distance_iou(a, b), expected)
+
+
+def test_an_object_takes_its_best_points_and_only_points_inside():
+    boxes = perfect(OBJECT)
+    scores = torch.full((1, len(CENTERS), 1), 0.1)
+    preferred = torch.randperm(len(CENTERS), generator=torch.Generator().manual_seed(0))
+    scores[0, preferred, 0] += torch.arange(len(CENTERS)) / len(CENTERS)
+    owner, quality = assign(boxes, scores, CENTERS, OBJECT, torch.ones(1, 1, dtype=torch.bool))
+    chosen = torch.nonzero(owner[0] == 0)[:, 0]
+    inside = ((CENTERS > OBJECT[0, 0, :2]) & (CENTERS < OBJECT[0, 0, 2:])).all(dim=1)
+    best = torch.where(inside, scores[0, :, 0], torch.zeros(())).topk(CANDIDATES).indices
+    assert set(chosen.tolist()) == set(best.tolist())
+    assert quality.max() == pytest.approx(1.0)
+    assert (quality[0][owner[0] < 0] == 0).all()
+
+
+def test_quality_is_the_overlap_of_the_best_prediction():
+    boxes = perfect(OBJECT)
+    boxes[..., 2] += 10  # all predictions are too wide: IoU 40 / 50
+    owner, quality = assign(boxes, torch.full((1, len(CENTERS), 1), 0.5), CENTERS, OBJECT,
+                            torch.ones(1, 1, dtype=torch.bool))
+    assert quality[owner >= 0].max() == pytest.approx(0.8)
+
+
+def test_a_tiny_object_still_gets_points():
+    tiny = torch.tensor([[[31.0, 31.0, 33.0, 33.0]]])  # between the centres of all cells
+    owner, _ = assign(perfect(tiny), torch.full((1, len(CENTERS), 1), 0.5), CENTERS, tiny,
+                      torch.ones(1, 1, dtype=torch.bool))
+    assert (owner >= 0).any()
+    assert (CENTERS[owner[0] >= 0] - 32).abs().max() < 8
+
+
+def test_a_point_of_two_objects_goes_to_the_better_overlap():
+    truth = torch.tensor([[[20.0, 20.0, 60.0, 52.0], [22.0, 20.0, 64.0, 52.0]]])
+    boxes = truth[:, 1:].expand(-1, len(CENTERS), -1)
+    owner, _ = assign(boxes, torch.full((1, len(CENTERS), 2), 0.5), CENTERS, truth,
+                      torch.ones(1, 2, dtype=torch.bool))
+    both = (CENTERS > 24).all(dim=1) & (CENTERS[:, 0] < 58) & (CENTERS[:, 1] < 50)
+    assert set(owner[0][both].tolist()) <= {1, -1}
+
+
+def test_padding_takes_nothing():
+    truth = torch.cat([OBJECT, torch.zeros(1, 2, 4)], dim=1)
+    owner, _ = assign(perfect(OBJECT), torch.full((1, len(CENTERS), 3), 0.5), CENTERS, truth,
+                      torch.tensor([[True, False, False]]))
+    assert set(owner.unique().tolist()) == {-1, 0}
+
+
+def predictions(objectness=0.0):
+    torch.manual_seed(0)
+    boxes = perfect(OBJECT).requires_grad_()
+    return (boxes, torch.full((1, len(CENTERS)), objectness, requires_grad=True),
+            torch.zeros(1, len(CENTERS), len(CLASSES), requires_grad=True))
+
+
+def test_a_vehicle_of_unknown_kind_trains_objectness_and_box_but_no_class():
+    unknown, bus = torch.tensor([[len(CLASSES)]]), torch.tensor([[CLASSES.index('bus')]])
+    for labels, trains_class in ((unknown, False), (bus, True)):
+        boxes, objectness, classes = outputs = predictions()
+        value, parts = loss(outputs, CENTERS, OBJECT + 3, labels)
+        value.backward()
+        assert objectness.grad.abs().sum() > 0
+        assert boxes.grad.abs().sum() > 0
+        assert bool(classes.grad.abs().sum() > 0) == trains_class
+        assert (parts['class'] > 0) == trains_class
+
+
+def test_an_image_without_objects_trains_objectness_only():
+    boxes, objectness, classes = outputs = predictions()
+    value, parts = loss(outputs, CENTERS, torch.zeros(1, 1, 4), torch.tensor([[-1]]))
+    value.backward()
+    assert (objectness.grad > 0).all()
+    assert parts['box'] == parts['class'] == 0
+
+
+def test_a_sure_point_without_a_label_is_tolerated():
+    """What looks surely like an object pulls less than cross entropy would make it pull."""
+    gradients = []
+    for logit in (0.0, 2.0, 6.0):
+        _, objectness, _ = outputs = predictions(logit)
+        loss(outputs, CENTERS, torch.zeros(1, 1, 4), torch.tensor([[-1]]))[0].backward()
+        gradients.append(float(objectness.grad.mean()))
+    assert gradients[2] < 0.5 * gradients[1]

@@ -1,0 +1,271 @@
+"""
+Between the values of the core (arrays, `Detections`, integer nanoseconds) and ROS messages.
+
+The only module that knows the fields of messages.  It needs the message packages but never rclpy,
+so that bags can be read without a ROS graph.  What does not fit raises ValueError, which says what
+was got and what was expected.
+"""
+from __future__ import annotations
+
+import array
+import math
+
+from builtin_interfaces.msg import Time
+import cv2
+import numpy as np
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+import yaml
+
+from acme_tracking.detections import Detections
+from acme_tracking.geometry import from_center, to_center
+
+# Encodings with one byte per channel: how many channels, and how to see them as BGR or gray.
+_VIEWS = {
+    'mono8': (1, (..., 0)),
+    'bgr8': (3, ...),
+    'rgb8': (3, (..., slice(None, None, -1))),
+    'bgra8': (4, (..., slice(0, 3))),
+    'rgba8': (4, (..., slice(2, None, -1))),
+}
+
+
+def stamp_to_ns(stamp) -> int:
+    """Return a builtin_interfaces/Time as integer nanoseconds."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def ns_to_stamp(ns: int) -> Time:
+    """Return integer nanoseconds as a builtin_interfaces/Time."""
+    seconds, nanoseconds = divmod(int(ns), 1_000_000_000)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def image_from_msg(msg: Image) -> np.ndarray:
+    """
+    Return a sensor_msgs/Image as uint8 BGR (H, W, 3), or gray (H, W) for mono8.
+
+    bgr8, rgb8, mono8, bgra8 and rgba8 give a read-only view of the message's data, without a copy:
+    for rgb8 the view runs backwards over the channels, so `view[..., ::-1]` is the plain RGB.
+    Every other encoding goes through cv_bridge, where that is installed.
+    """
+    if msg.encoding not in _VIEWS:
+        return _image_through_cv_bridge(msg)
+    channels, channel_order = _VIEWS[msg.encoding]
+    _check_layout(msg, msg.width * channels)
+    pixels = np.ndarray((msg.height, msg.width, channels), np.uint8, buffer=msg.data,
+                        strides=(msg.step, channels, 1))
+    pixels.flags.writeable = False
+    return pixels[channel_order]
+
+
+def _check_layout(msg, row_bytes):
+    size = f'{msg.width} x {msg.height} image in {msg.encoding or "no encoding"!r}'
+    if msg.width == 0 or msg.height == 0:
+        raise ValueError(f'an image must have a width and a height, got a {size}')
+    if msg.step < row_bytes:
+        raise ValueError(f'a {size} needs a step of {row_bytes} or more, got {msg.step}')
+    if len(msg.data) < msg.step * msg.height:
+        raise ValueError(f'a {size} with step {msg.step} needs {msg.step * msg.height} bytes of '
+                         f'data, got {len(msg.data)}')
+
+
+def _image_through_cv_bridge(msg):
+    _check_layout(msg, msg.width)
+    if msg.is_bigendian and any(depth in msg.encoding for depth in ('16', '32', '64')):
+        raise ValueError(f'encoding {msg.encoding!r} in big-endian order is not supported, '
+                         'only little-endian')
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ImportError:
+        raise ValueError(f'encoding {msg.encoding!r} needs cv_bridge, which is not installed; '
+                         f'without it: {", ".join(_VIEWS)}') from None
+    try:
+        return CvBridge().imgmsg_to_cv2(msg, desired_encoding='bgr8')
+    except CvBridgeError as error:
+        raise ValueError(f'cv_bridge cannot convert encoding {msg.encoding!r}: {error}') from error
+
+
+def image_to_msg(image: np.ndarray, header, encoding: str = 'bgr8') -> Image:
+    """
+    Return a uint8 image (H, W), (H, W, 3) or (H, W, 4) as a sensor_msgs/Image, with one copy.
+
+    `encoding` says what the channels are (one of bgr8, rgb8, mono8, bgra8, rgba8); nothing is
+    converted.
+    """
+    if encoding not in _VIEWS:
+        raise ValueError(f'encoding must be one of {", ".join(_VIEWS)}, got {encoding!r}')
+    channels = _VIEWS[encoding][0]
+    shaped = image.ndim == 3 and image.shape[2] == channels or image.ndim == 2 and channels == 1
+    if image.dtype != np.uint8 or not shaped or not image.size:
+        raise ValueError(f'{encoding} needs a uint8 image with {channels} channel(s), '
+                         f'got {image.dtype} of shape {image.shape}')
+    # rclpy checks bytes and lists item by item, for seconds; an array of bytes it takes as it is.
+    data = array.array('B')
+    data.frombytes(np.ascontiguousarray(image))
+    height, width = image.shape[:2]
+    return Image(header=header, height=height, width=width, encoding=encoding, is_bigendian=0,
+                 step=width * channels, data=data)
+
+
+def image_from_compressed(msg: CompressedImage) -> np.ndarray:
+    """Decode a sensor_msgs/CompressedImage (jpeg, png, whatever OpenCV reads) to BGR (H, W, 3)."""
+    if 'compressedDepth' in msg.format:
+        raise ValueError(f'compressed format {msg.format!r} is a depth image, not a picture')
+    data = np.frombuffer(msg.data, np.uint8)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise ValueError(f'cannot decode {data.size} bytes of compressed format {msg.format!r}')
+    return image
+
+
+def image_to_compressed(image: np.ndarray, header, format: str = 'jpeg',  # noqa: A002
+                        quality: int = 80) -> CompressedImage:
+    """
+    Encode a uint8 image, BGR (H, W, 3) or gray (H, W), as a sensor_msgs/CompressedImage.
+
+    `format` is 'jpeg' with `quality` from 1 to 100, or 'png'.
+    """
+    if format not in ('jpeg', 'png'):
+        raise ValueError(f"format must be 'jpeg' or 'png', got {format!r}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f'quality must be from 1 to 100, got {quality!r}')
+    gray = image.ndim == 2
+    if image.dtype != np.uint8 or not (gray or image.ndim == 3 and image.shape[2] == 3):
+        raise ValueError('a compressed image needs uint8 (H, W) or (H, W, 3), '
+                         f'got {image.dtype} of shape {image.shape}')
+    options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)] if format == 'jpeg' else []
+    data = array.array('B')
+    data.frombytes(cv2.imencode(f'.{format}', image, options)[1])
+    encoding = 'mono8' if gray else 'bgr8'
+    # As image_transport writes it: the encoding of the picture, then what was compressed.
+    return CompressedImage(header=header, data=data,
+                           format=f'{encoding}; {format} compressed {encoding}')
+
+
+def detections_to_msg(detections: Detections, header) -> Detection2DArray:
+    """
+    Return detections or tracks as a vision_msgs/Detection2DArray.
+
+    `header` is that of the image they were found on; ids become decimal text, or stay empty.
+    """
+    ids = [''] * len(detections) if detections.ids is None else map(str, detections.ids.tolist())
+    rows = zip(to_center(detections.boxes).tolist(), detections.scores.tolist(),
+               detections.labels.tolist(), ids)
+    return Detection2DArray(header=header, detections=[
+        _detection_to_msg(header, *row) for row in rows])
+
+
+def _detection_to_msg(header, center, score, label, identity):
+    detection = Detection2D(header=header, id=identity)
+    position = detection.bbox.center.position
+    position.x, position.y, detection.bbox.size_x, detection.bbox.size_y = center
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id, result.hypothesis.score = label, score
+    detection.results = [result]
+    return detection
+
+
+def detections_from_msg(msg: Detection2DArray) -> Detections:
+    """
+    Return a vision_msgs/Detection2DArray, also of a foreign detector, as detections.
+
+    The hypothesis with the best score counts; a box without any is taken as certain and has the
+    label ''.  A turned box becomes the upright box around it.  Scores are limited to [0, 1].
+    Left out are boxes that are not finite or have no area, and those of which no hypothesis has a
+    score.  There are ids when every detection has a decimal one.
+    """
+    rows = [row for row in map(_row, msg.detections) if row is not None]
+    if not rows:
+        return Detections.empty()
+    centers, scores, labels, ids = zip(*rows)
+    numbers = None
+    if all(text.isascii() and text.isdigit() and len(text) <= 18 for text in ids):
+        numbers = [int(text) for text in ids]
+    return Detections(from_center(centers), scores, labels, numbers)
+
+
+def _row(detection):
+    box = detection.bbox
+    cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
+    width = box.size_x * cosine + box.size_y * sine
+    height = box.size_x * sine + box.size_y * cosine
+    center = box.center.position.x, box.center.position.y, width, height
+    if not all(map(math.isfinite, center)) or box.size_x <= 0 or box.size_y <= 0:
+        return None
+    guesses = [result.hypothesis for result in detection.results]
+    scored = [guess for guess in guesses if not math.isnan(guess.score)]
+    if guesses and not scored:
+        return None
+    best = max(scored, key=lambda guess: guess.score, default=None)
+    score, label = (best.score, best.class_id) if best else (1.0, '')
+    return center, min(max(score, 0.0), 1.0), label, detection.id
+
+
+def camera_info_of_size(width: int, height: int) -> CameraInfo:
+    """Return the sensor_msgs/CameraInfo of an uncalibrated camera: its size, and zeros."""
+    return CameraInfo(width=width, height=height)
+
+
+def camera_info_from_yaml(path) -> CameraInfo:
+    """
+    Read a calibration file as camera_calibration and camera_info_manager write it.
+
+    A file that cannot be read raises OSError; one with other contents ValueError, which names the
+    file and the entry.
+    """
+    with open(path, encoding='utf-8') as file:
+        try:
+            entries = yaml.safe_load(file)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f'{path} is not YAML: {error}') from error
+    if not isinstance(entries, dict):
+        raise ValueError(f'{path} is not a camera calibration: expected a mapping at the top')
+    info = CameraInfo()
+    info.width = _entry(path, entries, 'image_width', int)
+    info.height = _entry(path, entries, 'image_height', int)
+    info.distortion_model = _entry(path, entries, 'distortion_model', str)
+    info.k = _matrix(path, entries, 'camera_matrix', 9)
+    info.d = _matrix(path, entries, 'distortion_coefficients', None)
+    info.r = _matrix(path, entries, 'rectification_matrix', 9)
+    info.p = _matrix(path, entries, 'projection_matrix', 12)
+    return info
+
+
+def _entry(path, entries, name, expected):
+    value = entries.get(name)
+    if not isinstance(value, expected) or (expected is int and value <= 0):
+        raise ValueError(f'{path}: {name} must be a {expected.__name__}'
+                         f'{" above 0" if expected is int else ""}, got {value!r}')
+    return value
+
+
+def _matrix(path, entries, name, size):
+    matrix = entries.get(name)
+    data = matrix.get('data') if isinstance(matrix, dict) else None
+    try:
+        values = [float(value) for value in data]
+    except (TypeError, ValueError):
+        values = None
+    if values is None or size not in (None, len(values)):
+        raise ValueError(f'{path}: {name} must have data with {size or "its"} numbers, '
+                         f'got {data!r}')
+    return values
+
+
+def scale_camera_info(info: CameraInfo, width: int, height: int) -> CameraInfo:
+    """Return the camera_info of the same camera after its images were resized to width, height."""
+    if (info.width, info.height) == (width, height):
+        return info
+    right, down = width / info.width, height / info.height
+    # Pixel centres are at whole numbers, so the image begins half a pixel before 0.
+    k = np.array(info.k).reshape(3, 3)
+    p = np.array(info.p).reshape(3, 4)
+    for matrix in (k, p):
+        matrix[0] *= right
+        matrix[1] *= down
+        matrix[0, 2] += (right - 1) / 2
+        matrix[1, 2] += (down - 1) / 2
+    return CameraInfo(header=info.header, width=width, height=height, d=info.d, r=info.r,
+                      distortion_model=info.distortion_model, k=k.ravel(), p=p.ravel())

@@ -1,14 +1,10 @@
 """vision_msgs as built from interfaces/: complete, and the same on the wire as upstream 4.1."""
 from pathlib import Path
 
+from ament_index_python import get_package_share_directory, get_resource
 import pytest
-
-rclpy = pytest.importorskip('rclpy', reason='needs ROS 2')
-
-from ament_index_python import get_package_share_directory  # noqa: E402
-from ament_index_python import get_resource  # noqa: E402
-from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
-import vision_msgs.msg  # noqa: E402
+from rclpy.serialization import deserialize_message, serialize_message
+import vision_msgs.msg
 
 MESSAGES = sorted(
     path.stem for path in (Path(__file__).parent.parent / 'interfaces').glob('*/msg/*.msg'))

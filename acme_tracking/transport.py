@@ -1,0 +1,48 @@
+"""
+How large images travel between processes of one host without loss: environment for the nodes.
+
+Both settings must be in the environment of a process before it starts, so launch file and demo set
+them on the nodes; nothing here changes the process that calls it.
+"""
+import logging
+import os
+
+from acme_tracking.share import share
+
+PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+
+# An image is several megabytes.  By default glibc takes a block of that size from the kernel for
+# each message and gives it back afterwards, and the page faults on the fresh pages cost more than
+# the copies: two thirds of the latency at 1080p.  With these two, freed blocks stay in the process
+# and are used again.  A process grows to its largest need and stays there, some tens of megabytes
+# for 1080p.  Variables, not mallopt(3) by ctypes, because they do the same and also work on nodes
+# that are not ours; other C libraries ignore them.
+ALLOCATOR = {
+    'MALLOC_MMAP_THRESHOLD_': str(32 * 2**20),  # the largest value that glibc accepts
+    'MALLOC_TRIM_THRESHOLD_': str(256 * 2**20),
+}
+
+_log = logging.getLogger(__name__)
+
+
+def environment(current=None) -> dict[str, str]:
+    """
+    Return the variables to add to the environment of a node's process.
+
+    `current` is the environment that the process would have (default: this process's own).  What a
+    user has chosen there stays: a Fast DDS profile, another middleware (RMW_IMPLEMENTATION) or
+    allocator settings are not overridden, and a warning says what that leaves off.
+    """
+    current = os.environ if current is None else current
+    chosen = {name: value for name, value in ALLOCATOR.items() if name not in current}
+    middleware = current.get('RMW_IMPLEMENTATION', '')
+    if middleware and not middleware.startswith('rmw_fastrtps'):
+        _log.warning('RMW_IMPLEMENTATION is %s: the shared-memory profile is for Fast DDS and is '
+                     'left out', middleware)
+    elif PROFILE_VARIABLE in current:
+        _log.warning('%s is %s: it is kept, and the shared-memory profile is left out; large '
+                     'images need a shared-memory segment larger than themselves',
+                     PROFILE_VARIABLE, current[PROFILE_VARIABLE])
+    else:
+        chosen[PROFILE_VARIABLE] = str(share('config/fastdds_shared_memory.xml'))
+    return chosen

@@ -1,0 +1,49 @@
+"""Transport: what is set, what of the user's own stays, and that no image is lost with it."""
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+from acme_tracking.transport import ALLOCATOR, environment, PROFILE_VARIABLE
+import pytest
+
+
+def test_sets_profile_and_allocator():
+    chosen = environment({})
+    assert chosen.keys() == {PROFILE_VARIABLE, *ALLOCATOR}
+    assert os.path.isabs(chosen[PROFILE_VARIABLE]) and os.path.isfile(chosen[PROFILE_VARIABLE])
+    assert environment({'RMW_IMPLEMENTATION': 'rmw_fastrtps_dynamic_cpp'}) == chosen
+
+
+@pytest.mark.parametrize('current', [
+    {PROFILE_VARIABLE: '/home/user/profile.xml'}, {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}])
+def test_keeps_the_users_middleware_and_says_so(current, caplog):
+    assert environment(current) == ALLOCATOR
+    (name, value), = current.items()
+    assert name in caplog.text and value in caplog.text
+
+
+def test_keeps_the_users_allocator():
+    name = next(iter(ALLOCATOR))
+    assert name not in environment({name: '1'})
+
+
+def test_segment_holds_many_messages():
+    root = ElementTree.parse(environment({})[PROFILE_VARIABLE]).getroot()
+    values = {item.tag.split('}')[1]: item.text for item in root.iter()}
+    assert int(values['segment_size']) == 64 * 2**20
+    assert int(values['maxMessageSize']) == 16 * 2**20
+
+
+def test_benchmark_measures_both_and_ours_loses_nothing():
+    pytest.importorskip('rclpy')
+    result = subprocess.run(
+        [sys.executable, 'benchmark/transport.py', '--sizes', '720p', '--rounds', '1',
+         '--images', '45'], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads(result.stdout.splitlines()[-1])
+    assert measured.keys() == {'720p'}
+    assert measured['720p'].keys() == {'stock', 'ours', 'ratio_p50'}
+    assert measured['720p']['ours']['delivery'] == 1.0
+    assert measured['720p']['ours']['p50_ms'] > 0

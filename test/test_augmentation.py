@@ -1,9 +1,8 @@
 """Augmented views: boxes stay on their objects."""
-import numpy as np
-import pytest
-
 from acme_tracking.training.augmentation import FILL, KEPT_SIDE, mosaic, view
 from acme_tracking.training.data import Sample
+import numpy as np
+import pytest
 
 
 def marked(width=200, height=200):

@@ -1,9 +1,8 @@
 """AP50 against cases worked out by hand."""
-import numpy as np
-import pytest
-
 from acme_tracking.detections import Detections
 from acme_tracking.training.average_precision import average_precision, match, Score
+import numpy as np
+import pytest
 
 BOX = [10, 10, 30, 30]
 FAR = [100, 100, 120, 120]

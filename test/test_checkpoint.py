@@ -3,12 +3,11 @@ import json
 import pickle
 import struct
 
+from acme_tracking.detection import checkpoint
+from acme_tracking.detection.checkpoint import CheckpointError, KEY, Specification
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
-
-from acme_tracking.detection import checkpoint
-from acme_tracking.detection.checkpoint import CheckpointError, KEY, Specification
 
 SMALL = {'widths': [8, 8, 16, 16, 16], 'depths': [1, 1, 1, 1, 1], 'neck': 16}
 SPECIFICATION = Specification(classes=('car', 'person'), input_size=128, arguments=SMALL)

@@ -1,10 +1,9 @@
 """The detection network: shapes, points, the coding of boxes, fusing."""
+from acme_tracking.detection.network import decode, DetectionNetwork, encode, fuse, points
+from acme_tracking.networks.smaller_vgg import SmallerVGG
 import numpy as np
 import pytest
 import torch
-
-from acme_tracking.detection.network import decode, DetectionNetwork, encode, fuse, points
-from acme_tracking.networks.smaller_vgg import SmallerVGG
 
 SMALL = {'widths': (8, 8, 16, 16, 16), 'depths': (1, 1, 1, 1, 1), 'neck': 16}
 

@@ -1,12 +1,11 @@
 """Target assignment and losses."""
-import numpy as np
-import pytest
-import torch
-
 from acme_tracking import geometry
 from acme_tracking.detection.network import points
 from acme_tracking.training.data import CLASSES
 from acme_tracking.training.objective import assign, CANDIDATES, distance_iou, loss, pairwise_iou
+import numpy as np
+import pytest
+import torch
 
 SIZE = (96, 128)
 CENTERS, STRIDES = points(SIZE, (8, 16, 32))

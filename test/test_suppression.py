@@ -1,8 +1,7 @@
 """Non-maximum suppression against a brute-force one."""
+from acme_tracking.detection.suppression import suppress
 import numpy as np
 import pytest
-
-from acme_tracking.detection.suppression import suppress
 
 
 def overlap(a, b):

@@ -1,11 +1,10 @@
 """Image banks: the COCO reader and the rendered road."""
 import json
 
+from acme_tracking.training.data import CLASSES, CocoFile, RenderedScenes, Sample
 import cv2
 import numpy as np
 import pytest
-
-from acme_tracking.training.data import CLASSES, CocoFile, RenderedScenes, Sample
 
 
 def write_bank(folder, annotations, categories=None, name='bank', images=None):

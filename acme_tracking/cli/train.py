@@ -29,6 +29,8 @@ def add_arguments(parser) -> None:
     detector.add_argument('--rate', type=_positive, default=defaults.rate, help='learning rate')
     detector.add_argument('--size', type=int, default=defaults.side, metavar='SIDE',
                           help='images are resized to the area of SIDE x SIDE pixels')
+    detector.add_argument('--save-every', type=_positive, default=60.0, metavar='SECONDS',
+                          help='how often the state to resume from is written')
     detector.add_argument('--seed', type=int, default=defaults.seed)
     detector.add_argument('--threads', type=int, help='CPU threads; all cores if not given')
 
@@ -47,7 +49,7 @@ def run(arguments) -> int:
     validation = {Path(path).stem: list(CocoFile(path)) for path in arguments.val}
     summary = train(banks, validation, arguments.out, epochs=arguments.epochs,
                     minutes=arguments.minutes, resume=arguments.resume, knobs=knobs,
-                    threads=arguments.threads)
+                    threads=arguments.threads, save_every=arguments.save_every)
     print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '
           f'mean AP50 {summary["ap50"]:.3f} at the end')
     return 0

@@ -13,11 +13,10 @@ import json
 import math
 from pathlib import Path
 
+from acme_tracking.detection.network import DetectionNetwork
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
-
-from acme_tracking.detection.network import DetectionNetwork
 
 KEY = 'acme_tracking'
 FORMAT = 1

@@ -1,15 +1,14 @@
 """The detector: an image in, Detections in pixels of that image out."""
 from __future__ import annotations
 
-import cv2
-import numpy as np
-import torch
-
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.network import fuse
 from acme_tracking.detection.suppression import suppress
 from acme_tracking.detections import Detections
 from acme_tracking.geometry import clip, is_proper
+import cv2
+import numpy as np
+import torch
 
 SCORE_THRESHOLD = 0.3
 NMS_THRESHOLD = 0.6

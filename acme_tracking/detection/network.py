@@ -6,10 +6,9 @@ four sides of a box (FCOS, Tian et al., 2019), an objectness that estimates the 
 the truth (as in GFL, Li et al., 2020, so that scores rank well), and the class of what is inside.
 """
 
+from acme_tracking.networks.smaller_vgg import convolution, SmallerVGG
 import torch
 from torch import nn
-
-from acme_tracking.networks.smaller_vgg import convolution, SmallerVGG
 
 PRIOR = 0.02  # objectness of an untrained network: few points see an object (RetinaNet, 2017)
 MAXIMUM_LOG_DISTANCE = 4.0  # exp(4) = 55 strides: keeps a wild prediction finite

@@ -1,7 +1,6 @@
 """Non-maximum suppression: of boxes that overlap, keep the one with the highest score."""
-import numpy as np
-
 from acme_tracking.geometry import as_boxes, iou
+import numpy as np
 
 
 def suppress(boxes, scores, threshold: float, limit: int | None = None) -> np.ndarray:

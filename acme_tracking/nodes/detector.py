@@ -16,18 +16,17 @@ import queue
 import threading
 import time
 
+from acme_tracking.detection import Detector
+from acme_tracking.detection.detector import NMS_THRESHOLD, SCORE_THRESHOLD
+from acme_tracking.messages import detections_to_msg, image_from_compressed, image_from_msg
+from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
+from acme_tracking.parameters import parameter
 from diagnostic_msgs.msg import DiagnosticStatus
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
-
-from acme_tracking.detection import Detector
-from acme_tracking.detection.detector import NMS_THRESHOLD, SCORE_THRESHOLD
-from acme_tracking.messages import detections_to_msg, image_from_compressed, image_from_msg
-from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
-from acme_tracking.parameters import parameter
 
 AT_CONFIGURE = 'Takes effect when the node is configured.'
 WARM_UP_SHAPE = (480, 640, 3)

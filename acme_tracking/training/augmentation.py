@@ -7,10 +7,9 @@ one image.
 """
 from __future__ import annotations
 
+from acme_tracking.training.data import Sample
 import cv2
 import numpy as np
-
-from acme_tracking.training.data import Sample
 
 FILL = 114  # grey outside of the image
 SCALE = (0.6, 1.7)  # size of the view against the whole image fitted into the canvas

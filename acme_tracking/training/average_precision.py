@@ -1,9 +1,8 @@
 """Average precision at IoU 0.5, and recall and precision at a threshold, of a labelled set."""
 from __future__ import annotations
 
-import numpy as np
-
 from acme_tracking.geometry import iou
+import numpy as np
 
 IOU = 0.5
 

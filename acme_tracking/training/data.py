@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from acme_tracking.geometry import clip, from_xywh, is_proper
 from acme_tracking.scene import Scene
+import cv2
+import numpy as np
 
 CLASSES = ('car', 'truck', 'bus', 'motorcycle', 'person')
 VEHICLE = 'vehicle'  # a label that means any of VEHICLES: the publisher did not tell them apart
@@ -23,6 +22,7 @@ VEHICLES = ('car', 'truck', 'bus')
 
 SCENE_SEED = 1_000_000  # far from the seeds that people try, so that these stay unseen
 SCENE_SIZES = ((640, 360), (640, 480), (960, 540), (480, 480))
+SCENE_IMAGES = 8  # of each road, at different times: painting a new road costs as much as these
 SCENE_VISIBILITY = 0.3  # an object of which less is seen is no target
 SCENE_SIDE = 6.0  # pixels: nor is one that is smaller
 
@@ -101,7 +101,7 @@ class CocoFile:
 
 
 class RenderedScenes:
-    """Images of the synthetic road with exact boxes; each is another road at another time."""
+    """Images of synthetic roads with exact boxes; each is a road at another time."""
 
     def __init__(self, count: int, seed: int = SCENE_SEED):
         """Describe `count` images; they are rendered on iteration."""
@@ -116,13 +116,18 @@ class RenderedScenes:
         """Yield the samples; objects that are tiny or mostly hidden have no box."""
         for number in range(self.count):
             rng = np.random.default_rng((self.seed, number))
-            width, height = SCENE_SIZES[number % len(SCENE_SIZES)]
-            scene = Scene(width=width, height=height, seed=self.seed + number,
-                          density=rng.uniform(0.2, 0.7),
-                          target=rng.choice(CLASSES) if rng.random() < 0.3 else None,
-                          occlusion=(0.0, 60.0) if rng.random() < 0.1 else None)
-            index = int(rng.integers(0, 1800))
+            if number % SCENE_IMAGES == 0:
+                scene = self._scene(number // SCENE_IMAGES, rng)
+            index = int(rng.integers(0, 3000))
             truth = scene.truth(index)
             sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
             seen = (truth.visibility >= SCENE_VISIBILITY) & (sides >= SCENE_SIDE).all(axis=1)
             yield Sample(scene.render(index), truth.boxes[seen], truth.labels[seen])
+
+    def _scene(self, number, rng) -> Scene:
+        """Return one of the roads."""
+        width, height = SCENE_SIZES[number % len(SCENE_SIZES)]
+        return Scene(width=width, height=height, seed=self.seed + number,
+                     density=rng.uniform(0.2, 0.7),
+                     target=rng.choice(CLASSES) if rng.random() < 0.3 else None,
+                     occlusion=(0.0, 60.0) if rng.random() < 0.1 else None)

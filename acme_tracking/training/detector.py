@@ -12,11 +12,8 @@ from dataclasses import asdict, dataclass
 import json
 import math
 from pathlib import Path
+import pickle
 import time
-
-import numpy as np
-import torch
-from tqdm import tqdm
 
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD, SCORE_THRESHOLD
@@ -25,6 +22,9 @@ from acme_tracking.training.augmentation import mosaic, view
 from acme_tracking.training.average_precision import Score
 from acme_tracking.training.data import CLASSES
 from acme_tracking.training.objective import loss
+import numpy as np
+import torch
+from tqdm import tqdm
 
 ASPECTS = ((1, 1), (4, 3), (16, 9))  # of the canvas, one for each batch
 EVALUATION_SCORE = 0.02  # the tail of the precision-recall curve below it changes AP50 little
@@ -132,7 +132,7 @@ class _Run:
         value, parts = loss(predictions, centers, torch.from_numpy(truth).to(self.device),
                             torch.from_numpy(labels).to(self.device))
         if not torch.isfinite(value):
-            raise FloatingPointError(f'the loss is {float(value)} at step {self.step} ({parts}); '
+            raise FloatingPointError(f'the loss is {value.item()} at step {self.step} ({parts}); '
                                      'try a lower rate')
         self.optimizer.zero_grad()
         value.backward()
@@ -187,12 +187,15 @@ class _Run:
         path = self.out / 'state.pt'
         if not path.is_file():
             raise ValueError(f'{path}: nothing to resume from')
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state['network'])
-        self.averaged.load_state_dict(state['averaged'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        for name in ('step', 'seconds', 'best', 'history', 'losses'):
-            setattr(self, name, state[name])
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state['network'])
+            self.averaged.load_state_dict(state['averaged'])
+            self.optimizer.load_state_dict(state['optimizer'])
+            for name in ('step', 'seconds', 'best', 'history', 'losses'):
+                setattr(self, name, state[name])
+        except (RuntimeError, KeyError, pickle.UnpicklingError) as error:
+            raise ValueError(f'{path}: cut short, or of another network ({error})') from error
 
 
 def evaluate(detector, samples) -> dict:

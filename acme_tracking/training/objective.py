@@ -6,10 +6,9 @@ prediction fits best, and their objectness shall be that fit, so a high score me
 """
 from __future__ import annotations
 
+from acme_tracking.training.data import CLASSES
 import torch
 from torch.nn import functional
-
-from acme_tracking.training.data import CLASSES
 
 CANDIDATES = 10  # points per object
 SCORE_POWER, IOU_POWER = 0.5, 6.0  # fit = score ** 0.5 * iou ** 6, as in YOLOv8's use of TOOD

@@ -8,7 +8,7 @@ and a coroutine that waits makes rclpy (Jazzy) spin at full load until it is don
 """
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 import functools
 import os
@@ -112,39 +112,38 @@ class DetectorNode(ManagedNode):
     """Publishes `detections` for images of `image_raw`; serves `redetect`."""
 
     def __init__(self):
-        """Declare parameters and the service, which says why it cannot answer while inactive."""
+        """Declare the parameters."""
         super().__init__('detector', DetectorParameters)
-        self._worker = self._detector = self._publisher = None
+        self._worker = self._detector = None
         self._newest = None  # the newest image message
         self._seen = None  # the one that the CNN ran on last
         self._run = None  # the Run in progress
         self._waiting = deque()  # (response, header) of requests that share the run in progress
         self._finished = queue.SimpleQueue()
-        self._images = self._runs = self._failures = 0
+        self._counts = Counter()
         self._latency = 0.0
         self._error = ''
         self.add_on_set_parameters_callback(self._check_classes)
         self._wake = self.create_guard_condition(self._guarded(self._collect))
-        self._service = self.create_service(Trigger, 'redetect', self._redetect)
-        self._send = self._service.send_response
-        self._service.send_response = self._respond
 
     # Lifecycle
 
     def configure(self):
         """Load the weights and run once, so that the first request is not slow."""
-        self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
         self._worker = Worker()
         self._worker.call(self._load)
         self.get_logger().info(f'detects {", ".join(self._detector.names)} on '
                                f'{self._detector.device}')
+        self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
+        service = self.service(Trigger, 'redetect', self._on_redetect)
+        self._send, service.send_response = service.send_response, self._respond
 
     def activate(self):
         """Receive images."""
         if self.parameters.compressed:
-            self.subscription(CompressedImage, 'image_raw/compressed', self._receive, IMAGE_QOS)
+            self.subscription(CompressedImage, 'image_raw/compressed', self._on_image, IMAGE_QOS)
         else:
-            self.subscription(Image, 'image_raw', self._receive, IMAGE_QOS)
+            self.subscription(Image, 'image_raw', self._on_image, IMAGE_QOS)
 
     def deactivate(self):
         """Forget the image and tell those who wait; a run in progress ends unheard."""
@@ -155,7 +154,7 @@ class DetectorNode(ManagedNode):
         """Give the network's memory back."""
         if self._worker is not None:
             self._worker.close()
-        self._worker = self._detector = self._publisher = None
+        self._worker = self._detector = None
 
     def parameters_changed(self, previous):
         """Apply the thresholds and classes to the next run."""
@@ -165,23 +164,26 @@ class DetectorNode(ManagedNode):
 
     def diagnose(self):
         """Report the device, the work done and what went wrong last."""
-        values = {'mode': self.parameters.mode, 'device': str(self._detector.device),
-                  'images': self._images, 'runs': self._runs, 'failures': self._failures,
-                  'latency_ms': round(self._latency * 1e3, 1)}
-        if self._error:
-            return DiagnosticStatus.WARN, f'last run failed: {self._error}', values
-        if self._images == 0:
-            return DiagnosticStatus.WARN, 'no image yet', values
-        return DiagnosticStatus.OK, 'active', values
+        images = self._counts['images']
+        level, message = DiagnosticStatus.OK, 'ready'
+        if images == self._counts['images at last diagnosis']:
+            level, message = DiagnosticStatus.WARN, 'no images'
+        elif self._error:
+            level, message = DiagnosticStatus.WARN, f'the last run failed: {self._error}'
+        self._counts['images at last diagnosis'] = images
+        return level, message, {
+            'mode': self.parameters.mode, 'device': self._detector.device,
+            **{name: self._counts[name] for name in ('images', 'runs', 'failures')},
+            'latency_ms': round(self._latency * 1e3, 1)}
 
     # Images, requests and runs, all on the executor's thread
 
-    def _receive(self, message):
+    def _on_image(self, message):
         self._newest = message
-        self._images += 1
+        self._counts['images'] += 1
         self._start_if_continuous()
 
-    def _redetect(self, request, response):
+    def _on_redetect(self, request, response):
         if self.state != 'active':
             response.message = f'the detector is {self.state}'
         elif self._newest is None and self._run is None:
@@ -219,9 +221,9 @@ class DetectorNode(ManagedNode):
         self._start_if_continuous()
 
     def _conclude(self, finished):
-        self._runs += 1
+        self._counts['runs'] += 1
         if finished.error is not None:
-            self._failures += 1
+            self._counts['failures'] += 1
             self._error = str(finished.error)
             self.get_logger().warning(f'cannot detect: {self._error}', throttle_duration_sec=5.0)
             self._answer(False, self._error)
@@ -235,7 +237,7 @@ class DetectorNode(ManagedNode):
                      f'latency_ms={self._latency * 1e3:.1f}')
 
     def _answer(self, success, message):
-        while self._waiting:
+        while self._waiting and self.context.ok():
             response, header = self._waiting.popleft()
             response.success, response.message = success, message
             self._send(response, header)

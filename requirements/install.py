@@ -116,7 +116,7 @@ def make():
     if not ros:
         install('ROS 2 Jazzy', '-r', 'requirements/ros.txt')
     install('NumPy, OpenCV, dlib', '-r', f'requirements/{runtime(ros)}')
-    install('PyTorch', '-r', 'requirements/detection.txt')
+    install('PyTorch', '-r', 'requirements/detection.txt', '-r', 'requirements/training.txt')
     install('test tools', '-r', 'requirements/test.txt')
     if not ros or importlib.util.find_spec('vision_msgs') is None:
         install('vision_msgs (compiled here)', '--no-build-isolation', '--no-deps',

@@ -1,0 +1,105 @@
+"""`make env`: an up-to-date .venv costs nothing, and what is missing is told in one sentence."""
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE_PYTHON = sys._base_executable
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Copy what `make env` reads into an empty folder, so that .venv is missing there."""
+    for folder in 'requirements', 'interfaces':
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    return tmp_path
+
+
+def install(checkout, *, python=(BASE_PYTHON,), **variables):
+    """Run the installer and return its completed process."""
+    environment = {**os.environ, 'PYTHONPATH': '', **variables}
+    return subprocess.run([*python, 'requirements/install.py'], cwd=checkout, env=environment,
+                          capture_output=True, text=True, timeout=120)
+
+
+def refused(result, *words):
+    """Check for one clear sentence and an error status."""
+    assert result.returncode != 0
+    sentence = result.stderr.strip()
+    assert sentence.count('\n') == 0 and sentence.startswith('Cannot make .venv: ')
+    assert sentence.endswith('.')
+    for word in words:
+        assert word in sentence
+
+
+def with_tools(folder, *names):
+    """Return a PATH with only these programs."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(shutil.which(name) or '/bin/true')
+    return str(folder)
+
+
+@pytest.mark.parametrize('version', [(3, 9), (3, 14)])
+def test_wrong_python(checkout, version):
+    as_version = (f'import runpy, sys; sys.version_info = {(*version, 0, "final", 0)}; '
+                  'runpy.run_path(sys.argv[1], run_name="__main__")')
+    refused(install(checkout, python=(BASE_PYTHON, '-c', as_version)),
+            'Python {}.{}'.format(*version), '3.10 to 3.13')
+
+
+@pytest.mark.parametrize('there, missing', [(['g++'], 'gcc'), (['gcc'], 'g++')])
+def test_no_compiler(checkout, there, missing):
+    path = with_tools(checkout / 'bin', *there)
+    refused(install(checkout, PATH=path), f'{missing} is missing', 'build-essential')
+
+
+def test_no_network(checkout):
+    # a closed port of this machine, and nothing of what the machine is set up to use instead
+    result = install(checkout, PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL='http://127.0.0.1:9/',
+                     PIP_FIND_LINKS='', PIP_EXTRA_INDEX_URL='', PIP_NO_CACHE_DIR='1')
+    refused(result, 'no network')
+    assert not (checkout / '.venv' / 'complete').exists()
+
+
+def test_sourced_ros_of_another_python(checkout):
+    refused(install(checkout, ROS_DISTRO='jazzy'), 'ROS jazzy is sourced', 'PYTHON=')
+
+
+def test_half_made_environment_is_not_believed(checkout):
+    (checkout / '.venv' / 'bin').mkdir(parents=True)
+    path = with_tools(checkout / 'bin')
+    refused(install(checkout, PATH=path), 'gcc is missing')
+
+
+@pytest.fixture
+def up_to_date():
+    """Skip unless .venv is what `make env` would leave alone: no test may replace it."""
+    script = ('import runpy; made = runpy.run_path("requirements/install.py"); '
+              'assert made["COMPLETE"].read_text() == made["fingerprint"]()')
+    if subprocess.run([BASE_PYTHON, '-c', script], cwd=ROOT, capture_output=True).returncode:
+        pytest.skip('needs the .venv of `make env`, up to date')
+
+
+def test_complete_environment_costs_nothing(up_to_date):
+    start = time.monotonic()
+    result = subprocess.run([BASE_PYTHON, 'requirements/install.py'], cwd=ROOT,
+                            capture_output=True, text=True, timeout=600)
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+    assert time.monotonic() - start < 1.0
+
+
+def test_works_without_variables(up_to_date, tmp_path):
+    """The environment finds ROS and this package from any folder, however it is started."""
+    script = ('import acme_tracking, os, rclpy; rclpy.init(); rclpy.create_node("probe"); '
+              'print(os.environ["AMENT_PREFIX_PATH"])')
+    kept = {name: os.environ[name] for name in ('PATH', 'HOME', 'ROS_DOMAIN_ID')}
+    result = subprocess.run([ROOT / '.venv' / 'bin' / 'python', '-c', script], cwd=tmp_path,
+                            env=kept, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().endswith(str(ROOT / '.venv'))

@@ -13,6 +13,7 @@ from dataclasses import replace
 import functools
 import traceback
 
+from acme_tracking.parameters import range_text, specifications, validate
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 import rclpy
@@ -31,8 +32,6 @@ from rclpy.qos import qos_policy_name_from_kind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-
-from acme_tracking.parameters import range_text, specifications, validate
 
 IMAGE_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

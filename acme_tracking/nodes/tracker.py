@@ -7,11 +7,6 @@ import statistics
 import sys
 import time
 
-from diagnostic_msgs.msg import DiagnosticStatus
-from sensor_msgs.msg import Image
-from std_srvs.srv import Trigger
-from vision_msgs.msg import Detection2DArray
-
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.messages import (
     detections_from_msg,
@@ -24,6 +19,10 @@ from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, ru
 from acme_tracking.tracking.policy import REASONS
 from acme_tracking.tracking.track import State
 from acme_tracking.tracking.tracker import MultiObjectTracker, TrackingParameters
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+from vision_msgs.msg import Detection2DArray
 
 # An image this much older than the last one is not late, time itself went back (a bag that loops,
 # a simulation that restarts).
@@ -187,7 +186,7 @@ class TrackerNode(ManagedNode):
             self.get_logger().info('the detector answers again')
         elif self._detector_answers and not answers:
             self.get_logger().warning(
-                f"the detector behind '{self._redetect.srv_name}' {why}: "
+                f"the detector behind '{self.resolve_service_name('redetect')}' {why}: "
                 'tracking goes on without it (said once)')
         self._detector_answers = answers
 

@@ -17,7 +17,7 @@ class RequestParameters:
     """When the detector is asked; durations in seconds of image time."""
 
     request_confidence: float = parameter(
-        0.6, 'A track that falls below this confidence asks for a detection.',
+        0.5, 'A track that falls below this confidence asks for a detection.',
         minimum=0.0, maximum=1.0)
     request_hysteresis: float = parameter(
         0.1, 'A track asks anew only after its confidence has risen by this above '

@@ -39,7 +39,7 @@ class TrackingParameters(RequestParameters):
     tracker: str = parameter(
         'dlib', 'The visual tracker.', choices=TRACKER_NAMES, read_only=True)
     confidence_threshold: float = parameter(
-        0.5, 'A track whose confidence is not at least this coasts.', minimum=0.0, maximum=1.0)
+        0.2, 'A track whose confidence is not at least this coasts.', minimum=0.0, maximum=1.0)
     max_coast: float = parameter(
         3.0, 'A track not seen for longer is dropped.', minimum=0.01, maximum=3600.0)
     confirm_score: float = parameter(

@@ -16,8 +16,8 @@ from acme_tracking import geometry
 # dlib reports the peak-to-sidelobe ratio of the filter's response, which has no upper bound.  A
 # logistic curve brings it to [0, 1]: at the centre a box is as likely on its object as not.
 # Origin of the constants: see docs/confidence.md.
-PSR_CENTER = 6.0
-PSR_SCALE = 0.8
+PSR_CENTER = 8.0
+PSR_SCALE = 1.2
 
 
 class DlibTracker:

@@ -64,7 +64,7 @@ class ManagedNode(LifecycleNode):
         self.add_post_set_parameters_callback(self._apply_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE_QOS)
         # A steady clock: health is reported at 1 Hz also while simulated time stands still.
-        self.create_timer(1.0, self._report_health,
+        self.create_timer(1.0, self._guarded(self._report_health),
                           clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def configure(self):

@@ -1,0 +1,29 @@
+"""Write docs/parameters.md from the parameter classes: run it after a parameter has changed."""
+from pathlib import Path
+
+from acme_tracking.nodes.camera import CameraParameters
+from acme_tracking.nodes.detector import DetectorParameters
+from acme_tracking.parameters import markdown_table
+from acme_tracking.tracking.tracker import TrackingParameters
+
+INTRODUCTION = """# Parameters
+
+Rendered from the code by `python docs/render_parameters.py`.  All durations are in seconds.  A
+value out of its range is refused with a message that names it.  Parameters that are not fixed can
+be changed while the node runs (`ros2 param set /tracker max_coast 1.5`).  Every node also has
+`autostart` (default true: configure and activate at start) and `qos_overrides` for each of its
+topics.
+"""
+
+
+def render() -> str:
+    """Return the whole page."""
+    nodes = {'camera': CameraParameters, 'detector': DetectorParameters,
+             'tracker': TrackingParameters}
+    sections = [f'## `{name}`\n\n{markdown_table(parameters)}\n'
+                for name, parameters in nodes.items()]
+    return '\n'.join([INTRODUCTION, *sections])
+
+
+if __name__ == '__main__':
+    Path(__file__).with_name('parameters.md').write_text(render())

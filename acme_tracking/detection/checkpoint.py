@@ -15,7 +15,7 @@ from pathlib import Path
 
 from acme_tracking.detection.network import DetectionNetwork
 from safetensors import safe_open, SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 import torch
 
 KEY = 'acme_tracking'
@@ -69,7 +69,7 @@ def save(path, network, specification: Specification, half: bool = True) -> None
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     text = json.dumps({'format': FORMAT, **asdict(specification)}, sort_keys=True)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={KEY: text})
+    Path(path).write_bytes(serialize(tensors, metadata={KEY: text}))
 
 
 def load(path=None):

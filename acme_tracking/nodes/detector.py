@@ -270,13 +270,12 @@ class DetectorNode(ManagedNode):
                 tuple(self.parameters.classes))
 
     def _check_classes(self, changes):
-        names = [] if self._detector is None else self._detector.names.tolist()
+        """Refuse classes that the weights do not know; before they are loaded, `_load` does."""
+        known = set() if self._detector is None else set(self._detector.names.tolist())
         for change in changes:
-            unknown = sorted(set(change.value or []) - set(names)) \
-                if change.name == 'classes' and names else []
-            if unknown:
+            if change.name == 'classes' and known and not known.issuperset(change.value or []):
                 return SetParametersResult(successful=False, reason=(
-                    f"parameter 'classes' holds {unknown}, expected some of {names}"))
+                    f"parameter 'classes' must be some of {sorted(known)}, got {change.value}"))
         return SetParametersResult(successful=True)
 
 

@@ -1,0 +1,188 @@
+"""The detector: coordinates, thresholds, filters, bad images, and the shipped weights."""
+from itertools import islice
+import os
+import subprocess
+import sys
+
+from acme_tracking.detection import CheckpointError, Detector
+from acme_tracking.detection.checkpoint import MAXIMUM_BYTES, shipped, Specification
+from acme_tracking.detection.detector import input_size
+from acme_tracking.detection.network import points
+from acme_tracking.scene import Scene
+from acme_tracking.training.data import CLASSES, CocoFile, RenderedScenes
+from acme_tracking.training.detector import evaluate
+import cv2
+import numpy as np
+import pytest
+import torch
+
+CAR, BUS, PERSON = (CLASSES.index(name) for name in ('car', 'bus', 'person'))
+
+
+class Script(torch.nn.Module):
+    """A network that predicts what the test says: rows of x1 y1 x2 y2, score, class index."""
+
+    def __init__(self, *rows):
+        super().__init__()
+        self.rows = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
+
+    def forward(self, images):
+        """Predict the rows at the first points and nothing at the others."""
+        self.images = images
+        count = len(points(images.shape[-2:], (8, 16, 32))[0])
+        boxes = torch.zeros(1, count, 4)
+        objectness = torch.full((1, count), -20.0)
+        classes = torch.zeros(1, count, len(CLASSES))
+        for index, (*box, score, label) in enumerate(self.rows.tolist()):
+            boxes[0, index] = torch.tensor(box)
+            objectness[0, index] = torch.logit(torch.tensor(score))
+            classes[0, index, int(label)] = 50.0
+        return boxes, objectness, classes
+
+
+def scripted(*rows, **options):
+    specification = Specification(classes=CLASSES, input_size=96)
+    return Detector(Script(*rows), specification, **{'nms_threshold': 0.5, **options})
+
+
+@pytest.mark.parametrize(('size', 'expected'), [
+    ((640, 640), (384, 384)), ((1920, 1080), (512, 288)), ((640, 360), (512, 288)),
+    ((360, 640), (288, 512)), ((640, 480), (448, 320)), ((4000, 10), (7680, 32))])
+def test_input_size_keeps_aspect_and_area(size, expected):
+    assert input_size(*size, 384) == expected
+
+
+def test_boxes_are_in_pixels_of_the_given_image():
+    detector = scripted((24, 16, 48, 32, 0.9, CAR))
+    image = np.zeros((192, 384, 3), dtype=np.uint8)  # the network sees 128 x 64
+    found = detector(image)
+    assert detector.network.images.shape == (1, 3, 64, 128)
+    assert found.boxes.tolist() == [[72, 48, 144, 96]]
+    assert found.labels.tolist() == ['car']
+    assert found.scores[0] == pytest.approx(0.9, abs=1e-3)
+
+
+def test_boxes_are_clipped_and_those_outside_dropped():
+    detector = scripted((-20, 10, 50, 200, 0.9, CAR), (200, 200, 300, 300, 0.8, BUS))
+    found = detector(np.zeros((96, 96, 3), dtype=np.uint8))
+    assert found.boxes.tolist() == [[0, 10, 50, 96]]
+
+
+def test_suppression_is_across_classes():
+    detector = scripted((10, 10, 50, 50, 0.8, BUS), (11, 10, 51, 50, 0.9, CAR),
+                        (60, 60, 90, 90, 0.7, PERSON))
+    found = detector(np.zeros((96, 96, 3), dtype=np.uint8))
+    assert found.labels.tolist() == ['car', 'person']
+
+
+def test_thresholds_and_classes_can_change():
+    rows = (10, 10, 50, 50, 0.8, BUS), (60, 60, 90, 90, 0.4, PERSON)
+    image = np.zeros((96, 96, 3), dtype=np.uint8)
+    detector = scripted(*rows, score_threshold=0.5)
+    assert detector(image).labels.tolist() == ['bus']
+    detector.configure(0.1, 0.5)
+    assert detector(image).labels.tolist() == ['bus', 'person']
+    detector.configure(0.1, 0.5, classes=('person',))
+    assert detector(image).labels.tolist() == ['person']
+    detector.configure(0.1, 0.5, classes=())
+    assert len(detector(image)) == 2
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+    ((1.1, 0.5), 'score_threshold must be in'), ((0.5, -1), 'nms_threshold must be in'),
+    ((float('nan'), 0.5), 'score_threshold'), ((0.5, 0.5, ('zebra',)), 'zebra.*car')])
+def test_bad_options_are_refused_and_change_nothing(arguments, reason):
+    detector = scripted(score_threshold=0.3)
+    with pytest.raises(ValueError, match=reason):
+        detector.configure(*arguments)
+    assert (detector.score_threshold, detector.classes) == (0.3, ())
+
+
+def test_a_bad_device_is_named():
+    with pytest.raises(ValueError, match="'tpu'"):
+        scripted(device='tpu')
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match='no CUDA device'):
+            scripted(device='cuda')
+        assert scripted(device='auto', half=True).device.type == 'cpu'
+
+
+@pytest.mark.parametrize('image', [
+    np.zeros((10, 10, 4), np.uint8), np.zeros((10, 10, 3), np.float32),
+    np.zeros((0, 10), np.uint8), np.zeros((4,), np.uint8), None])
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(ValueError, match='expected a uint8 image'):
+        scripted()(image)
+
+
+def test_grey_read_only_and_strided_images_are_accepted():
+    detector = scripted((10, 10, 50, 50, 0.8, BUS))
+    image = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    image.flags.writeable = False
+    for each in (image, image[:, :, 0], image[::-1, ::-1], image[:, :, ::-1], image[::2, ::2]):
+        assert len(detector(each)) == 1
+
+
+def test_the_input_is_normalised_blue_green_red():
+    specification = Specification(CLASSES, 96, mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 3.0))
+    detector = Detector(Script(), specification)
+    detector(np.full((96, 96, 3), (11, 24, 36), dtype=np.uint8))
+    assert detector.network.images[0, :, 5, 5].tolist() == pytest.approx([1, 2, 2])
+
+
+def test_waiting_threads_sleep():
+    """The OpenMP library reads this when torch is loaded: so before it, in every process."""
+    environment = {k: v for k, v in os.environ.items() if k != 'OMP_WAIT_POLICY'}
+    environment['OMP_DISPLAY_ENV'] = 'TRUE'
+    for module in ('acme_tracking.nodes.detector', 'acme_tracking.cli.train'):
+        process = subprocess.run([sys.executable, '-c', f'import {module}'], text=True,
+                                 capture_output=True, env=environment)
+        if 'rclpy' in process.stderr:
+            pytest.skip('needs ROS 2')
+        assert "OMP_WAIT_POLICY = 'PASSIVE'" in process.stderr
+
+
+def test_the_package_ships_light_weights():
+    assert shipped().stat().st_size < min(12e6, MAXIMUM_BYTES)
+    detector = Detector.from_checkpoint()
+    assert tuple(detector.names) == CLASSES
+
+
+def test_a_path_that_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError):
+        Detector.from_checkpoint(tmp_path)
+
+
+def test_shipped_weights_find_what_the_synthetic_road_shows():
+    """On roads that no training saw."""
+    result = evaluate(Detector.from_checkpoint(), RenderedScenes(16, seed=77))
+    assert result['recall'] > 0.5
+    assert result['precision'] > 0.6
+
+
+def test_shipped_weights_find_the_target_of_the_demo_scene():
+    scene = Scene(seed=3, target='car')
+    truth = scene.truth(20)
+    found = Detector.from_checkpoint()(scene.render(20))
+    target = truth.boxes[list(truth.ids).index(1)]
+    centers = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    near = np.abs(centers - (target[:2] + target[2:]) / 2).max(axis=1) < 10
+    assert 'car' in found.labels[near]
+
+
+@pytest.mark.parametrize(('name', 'recall'), [('highway_val', 0.6), ('overpass_val', 0.6)])
+def test_shipped_weights_find_real_vehicles(data, name, recall):
+    samples = islice(iter(CocoFile(data / 'detection' / f'{name}.json')), 40)
+    result = evaluate(Detector.from_checkpoint(), samples)
+    assert result['recall'] > recall
+    assert result['precision'] > 0.5
+
+
+def test_a_flipped_image_gives_flipped_boxes(data):
+    sample = next(iter(CocoFile(data / 'detection' / 'highway_val.json')))
+    detector = Detector.from_checkpoint(score_threshold=0.5)
+    there = detector(sample.image)
+    back = detector(cv2.flip(sample.image, 1))
+    mirrored = back.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [640, 0, 640, 0]
+    matched = [np.abs(mirrored - box).max(axis=1).min() < 8 for box in there.boxes]
+    assert np.mean(matched) > 0.7

@@ -98,9 +98,13 @@ def link_all(objects, package, lib, lib_folders):
     """Link one library per generator, then one Python extension per type support."""
     folders = [f'-L{folder}' for folder in (lib, *lib_folders)]
 
+    # The type supports are opened by name while a program runs.  Beside a sourced ROS installation
+    # no search path leads here, but a library that is loaded already is found; so the Python
+    # extensions name all of them, needed or not.
     def link(target, sources, libraries, rpath):
-        run(['g++', '-shared', *sources, *folders, *(f'-l{name}' for name in libraries),
-             f'-Wl,-soname,{target.name}', f'-Wl,-rpath,{rpath}', '-o', target])
+        run(['g++', '-shared', '-Wl,--no-as-needed', *sources, *folders,
+             *(f'-l{name}' for name in libraries), f'-Wl,-soname,{target.name}',
+             f'-Wl,-rpath,{rpath}', '-o', target])
 
     common = ['rosidl_runtime_c', 'rcutils']
     made = []

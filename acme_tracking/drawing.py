@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import colorsys
 
+from acme_tracking.detections import Detections
 import cv2
 import numpy as np
-
-from acme_tracking.detections import Detections
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Hues this far apart on the colour circle stay distinct for neighbouring ids (golden ratio).
@@ -27,16 +26,18 @@ def draw_tracks(image: np.ndarray, tracks: Detections, note: str = '') -> np.nda
     Return a copy of the image, uint8 (H, W, 3) BGR, with the tracks on it.
 
     Every track has a box in its colour with label, id and confidence; below a confidence of 0.5
-    (coasting, or soon to be) only the corners of the box are drawn.  `note` is written in the
-    corner of the image.
+    (coasting, or soon to be) only the corners of the box are drawn.  Detections without ids are
+    drawn too, all in one colour.  `note` is written in the corner of the image.
     """
     canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
-    scale = max(0.6, canvas.shape[0] / REFERENCE_HEIGHT)
-    for box, score, label, track_id in zip(tracks.boxes, tracks.scores, tracks.labels, tracks.ids):
+    scale = max(0.8, canvas.shape[0] / REFERENCE_HEIGHT)
+    ids = [None] * len(tracks) if tracks.ids is None else tracks.ids.tolist()
+    for box, score, label, track_id in zip(tracks.boxes, tracks.scores, tracks.labels, ids):
         left, top, right, bottom = (int(round(float(edge))) for edge in box)
-        color = color_of(int(track_id))
+        color = color_of(track_id or 0)
         _draw_box(canvas, (left, top, right, bottom), color, scale, corners=score < UNSURE)
-        _draw_label(canvas, f'{label} {track_id}  {score:.2f}', (left, top), color, scale)
+        name = label if track_id is None else f'{label} #{track_id}'
+        _draw_label(canvas, f'{name}  {score:.2f}', (left, top), color, scale)
     if note:
         _draw_label(canvas, note, (0, canvas.shape[0]), (40, 40, 230), 1.2 * scale)
     return canvas
@@ -57,7 +58,7 @@ def _draw_box(canvas, box, color, scale, corners):
 
 def _draw_label(canvas, text, anchor, color, scale):
     """Write on a plate standing on `anchor`, its lower left corner, kept inside the image."""
-    font_scale, thickness, margin = 0.36 * scale, max(1, round(0.9 * scale)), round(2 * scale)
+    font_scale, thickness, margin = 0.42 * scale, max(1, round(0.9 * scale)), round(2 * scale)
     (width, height), baseline = cv2.getTextSize(text, FONT, font_scale, thickness)
     plate_width, plate_height = width + 2 * margin, height + baseline + margin
     left = int(np.clip(anchor[0], 0, max(0, canvas.shape[1] - plate_width)))

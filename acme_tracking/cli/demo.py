@@ -80,7 +80,7 @@ class Processes:
         self._environment = {**os.environ}
         if transport == 'shared_memory':
             self._environment.update(environment())
-        self._running: dict[str, subprocess.Popen] = {}
+        self.running: dict[str, subprocess.Popen] = {}
 
     def start(self, node: str, **parameters) -> None:
         """Start `acme_tracking.nodes.NODE`; `parameters` win over the parameters file."""
@@ -91,13 +91,13 @@ class Processes:
             # JSON is YAML, which is what ROS reads here: text stays text, also when it is a number
             command += ['-p', f'{name}:={json.dumps(value)}']
         # A session of its own: Ctrl-C reaches the nodes through `stop`, in good order.
-        self._running[node] = subprocess.Popen(command, env=self._environment,
+        self.running[node] = subprocess.Popen(command, env=self._environment,
                                                start_new_session=True)
 
     def wait_for(self, last: str) -> str | None:
         """Wait until the process `last` ends well, or return the name of one that failed."""
         while True:
-            for node, process in self._running.items():
+            for node, process in self.running.items():
                 status = process.poll()
                 if status is not None and (status != 0 or node not in ('camera', last)):
                     return node
@@ -105,18 +105,23 @@ class Processes:
                     return None
             time.sleep(0.1)
 
+    def kill(self, node: str) -> None:
+        """End a process without giving it a chance to say good-bye."""
+        process = self.running.pop(node)
+        process.kill()
+        process.wait()
+
     def stop(self) -> None:
         """End all processes, the oldest (the recorder, who writes) first; kill those that hang."""
-        for process in self._running.values():
+        for process in self.running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-        for node, process in self._running.items():
+        for node, process in list(self.running.items()):
             try:
                 process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 print(f'The {node} does not end: killed.', file=sys.stderr)
-                process.kill()
-                process.wait()
+                self.kill(node)
 
 
 def print_summary(summary: dict) -> None:

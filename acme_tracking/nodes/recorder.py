@@ -164,6 +164,7 @@ class VideoWriter:
     def __init__(self, path: Path):
         """Write to `path`, which is made with the first frames."""
         self._path = path
+        self._error = None
         self._frames = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -173,11 +174,19 @@ class VideoWriter:
         self._frames.put((stamp, message, tracks, detector_ran))
 
     def close(self) -> None:
-        """Finish the file; returns when it is complete."""
+        """Finish the file; returns when it is complete, raises what made writing fail."""
         self._frames.put(None)
         self._thread.join()
+        if self._error:
+            raise self._error
 
     def _run(self):
+        try:
+            self._encode()
+        except Exception as error:
+            self._error = error
+
+    def _encode(self):
         frames = iter(self._frames.get, None)
         head = list(itertools.islice(frames, self.RATE_FRAMES))
         if not head:

@@ -22,6 +22,7 @@ import numpy as np
 IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 FOLDER_RATE = 10.0  # images per second of a folder that does not say
 DEFAULT_RATE = 30.0  # of a video that does not say, and of a rendered scene
+_THREAD = 'live source'
 GSTREAMER = 'gstreamer:'
 
 logger = logging.getLogger(__name__)
@@ -199,9 +200,6 @@ class StreamSource(Source):
 
 def _capture(spec, timeout, size):
     if spec.startswith(GSTREAMER):
-        if 'GStreamer:                   YES' not in cv2.getBuildInformation():
-            raise ValueError(f'{spec!r} needs an OpenCV that was built with GStreamer, and this '
-                             f'one ({cv2.__version__}) was not')
         return cv2.VideoCapture(spec.removeprefix(GSTREAMER), cv2.CAP_GSTREAMER)
     if '://' in spec:
         limit = int(timeout * 1000)
@@ -220,6 +218,14 @@ def is_live(spec: str) -> bool:
     return spec.isdecimal() or '://' in spec or spec.startswith((GSTREAMER, '/dev/'))
 
 
+def check_support(spec: str) -> None:
+    """Raise ValueError when this build of OpenCV can never open `spec`."""
+    if spec.startswith(GSTREAMER) and not re.search(r'GStreamer:\s+YES',
+                                                    cv2.getBuildInformation()):
+        raise ValueError(f'{spec!r} needs an OpenCV that was built with GStreamer, and this one '
+                         f'({cv2.__version__}) was not')
+
+
 def open_source(spec: str, *, timeout: float = 5.0, size: tuple[int, int] = (0, 0),
                 **scene) -> Source:
     """
@@ -233,6 +239,7 @@ def open_source(spec: str, *, timeout: float = 5.0, size: tuple[int, int] = (0, 
     Raises FileNotFoundError for a path that is not there, ValueError for one that holds no images,
     and SourceUnavailable for a device or stream that does not answer.
     """
+    check_support(spec)
     if spec == 'synthetic':
         return SceneSource(Scene(**scene))
     if is_live(spec):
@@ -306,9 +313,19 @@ class LiveReader:
         return newest
 
     def close(self):
-        """Stop reading; returns at once even when the source hangs."""
+        """Stop reading; returns within half a second even when the source hangs."""
         self._stopped.set()
         self._thread.join(0.5)
+
+    @staticmethod
+    def any_hangs() -> bool:
+        """
+        Tell whether a thread of this process still hangs in a source that was left alone.
+
+        When Python ends it unwinds such a thread through OpenCV, which aborts the process: leave
+        with os._exit instead.
+        """
+        return any(thread.name == _THREAD for thread in threading.enumerate())
 
     def _supervise(self):
         delay, worked = self._initial, False
@@ -319,7 +336,7 @@ class LiveReader:
                     self.reconnects += worked
                     worked, delay = True, self._initial
                     self.state, self.error = 'running', ''
-            attempt.abandon()
+            attempt.abandon(0.3 if self._stopped.is_set() else 0.0)
             if self._stopped.is_set():
                 return
             self.state = 'lost'
@@ -341,7 +358,8 @@ class _Attempt:
         self.error = ''
         self._reader = reader
         self._beat, self._over, self._abandoned = (threading.Event() for _ in range(3))
-        threading.Thread(target=self._read, name='source', daemon=True).start()
+        self._thread = threading.Thread(target=self._read, name=_THREAD, daemon=True)
+        self._thread.start()
 
     def wait(self, timeout):
         """Wait for a sign of life; False when there was none or the connection is over."""
@@ -352,9 +370,10 @@ class _Attempt:
         self._beat.clear()
         return not self._over.is_set()
 
-    def abandon(self):
-        """Let the thread close its source as soon as it can."""
+    def abandon(self, timeout):
+        """Let the thread close its source as soon as it can; wait for that up to `timeout` s."""
         self._abandoned.set()
+        self._thread.join(timeout)
 
     def _read(self):
         source = None

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from acme_tracking.nodes.camera import CameraParameters
 from acme_tracking.nodes.detector import DetectorParameters
+from acme_tracking.nodes.tracker import TrackerParameters
 from acme_tracking.parameters import markdown_table
-from acme_tracking.tracking.tracker import TrackingParameters
 
 INTRODUCTION = """# Parameters
 
@@ -19,7 +19,7 @@ topics.
 def render() -> str:
     """Return the whole page."""
     nodes = {'camera': CameraParameters, 'detector': DetectorParameters,
-             'tracker': TrackingParameters}
+             'tracker': TrackerParameters}
     sections = [f'## `{name}`\n\n{markdown_table(parameters)}\n'
                 for name, parameters in nodes.items()]
     return '\n'.join([INTRODUCTION, *sections])

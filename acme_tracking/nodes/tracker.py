@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from dataclasses import dataclass
 import functools
+import queue
 import statistics
 import sys
+import threading
 import time
 
 from acme_tracking.drawing import draw_tracks
@@ -16,6 +19,7 @@ from acme_tracking.messages import (
     stamp_to_ns,
 )
 from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
+from acme_tracking.parameters import parameter
 from acme_tracking.tracking.policy import REASONS
 from acme_tracking.tracking.track import State
 from acme_tracking.tracking.tracker import MultiObjectTracker, TrackingParameters
@@ -29,17 +33,28 @@ from vision_msgs.msg import Detection2DArray
 TIME_JUMP = 100_000_000  # nanoseconds
 
 
+@dataclass
+class TrackerParameters(TrackingParameters):
+    """The parameters of the core, and those of the node."""
+
+    max_backlog: float = parameter(
+        1.0, 'When images wait longer than this for their turn, all but the newest are skipped.',
+        minimum=0.0, maximum=60.0)
+
+
 class TrackerNode(ManagedNode):
     """
     Drives `MultiObjectTracker` with messages.
 
-    Everything happens on one executor thread: the core is no place for locks, and the answer of
-    the detector is awaited by a callback, never by waiting.
+    The executor only receives; one worker does everything else, in the order of arrival.  So the
+    core needs no locks, and a replay, which may take as long as several images, does not make the
+    short queue of the subscription lose any.
     """
 
     def __init__(self):
         """Declare the parameters."""
-        super().__init__('tracker', TrackingParameters)
+        super().__init__('tracker', TrackerParameters)
+        self._worker = None
 
     def configure(self):
         """Make the tracker and the publishers."""
@@ -47,6 +62,7 @@ class TrackerNode(ManagedNode):
         self._counts = Counter()
         self._requests = Counter()
         self._pending = None          # the future of the request in flight
+        self._timeouts = 0
         self._detector_answers = True
         self._durations = deque(maxlen=100)
         self._tracks = self.publisher(Detection2DArray, 'tracks', RELIABLE_QOS)
@@ -56,42 +72,69 @@ class TrackerNode(ManagedNode):
         self.service(Trigger, '~/reset', self._on_reset)
 
     def activate(self):
-        """Start to listen."""
+        """Start to work and to listen."""
+        self._jobs = queue.SimpleQueue()
+        self._received_images = self._taken_images = 0
+        self._catching_up = False
+        self._worker = threading.Thread(target=self._work, name='tracker', daemon=True)
+        self._worker.start()
         self.subscription(Image, 'image_raw', self._on_image, IMAGE_QOS)
         self.subscription(Detection2DArray, 'detections', self._on_detections, RELIABLE_QOS)
 
     def deactivate(self):
-        """Forget the tracks: by the next activation the objects are elsewhere."""
-        if self.state != 'unconfigured':
-            self._abandon_request()
-            self._tracker.reset()
+        """Stop, and forget the tracks: by the next activation the objects are elsewhere."""
+        if self._worker is None:
+            return
+        self._put(None)
+        self._worker.join()
+        self._worker = None
+        self._reset()
 
     def parameters_changed(self, previous):
         """Use the new values from the next image on."""
-        if self.state != 'unconfigured':
-            self._tracker.set_parameters(self.parameters)
+        if self._worker is not None:
+            self._put(self._tracker.set_parameters, self.parameters)
 
-    def diagnose(self):
-        """Return what came in, what is followed and what was asked for."""
-        images = self._counts['images']
-        level, message = DiagnosticStatus.OK, 'tracking'
-        if images == self._counts['images at last diagnosis']:
-            level, message = DiagnosticStatus.WARN, 'no images'
-        elif not self._detector_answers:
-            level, message = DiagnosticStatus.WARN, 'tracking without a detector'
-        self._counts['images at last diagnosis'] = images
-        values = {name: self._counts[name] for name in (
-            'images', 'refused_images', 'refused_detections', 'out_of_order_images')}
-        values.update({f'requests.{reason}': self._requests[reason] for reason in REASONS})
-        values.update({f'tracks.{state.value}': self._tracker.count(state)
-                       for state in (State.CONFIRMED, State.COASTING, State.TENTATIVE)})
-        return level, message, {
-            **values, 'request_timeouts': self._tracker.policy.timeouts,
-            'detections_older_than_buffer': self._tracker.too_late,
-            'buffer_megabytes': round(self._tracker.buffered_bytes / 1e6, 1),
-            'image_ms_median': round(1e3 * statistics.median(self._durations or [0]), 1)}
+    def _on_reset(self, _, response):
+        dropped = sum(self._tracker.count(state) for state in State)
+        if self._worker is not None:
+            self._put(self._reset)
+        response.success, response.message = True, f'{dropped} tracks dropped'
+        return response
+
+    # What the executor receives
 
     def _on_image(self, message):
+        self._received_images += 1
+        self._put(self._process_image, message, time.monotonic())
+
+    def _on_detections(self, message):
+        self._put(self._process_detections, message)
+
+    def _on_answer(self, request, future):
+        self._put(self._process_answer, request, future)
+
+    def _put(self, job, *arguments):
+        self._jobs.put(job and functools.partial(self._guarded(job), *arguments))
+
+    # What the worker does
+
+    def _work(self):
+        for job in iter(self._jobs.get, None):
+            job()
+
+    def _is_skipped(self, arrived) -> bool:
+        """Tell whether to pass over an image in favour of the newest one that waits."""
+        self._taken_images += 1
+        waited = time.monotonic() - arrived
+        self._catching_up = self._taken_images < self._received_images and (
+            self._catching_up or waited > self.parameters.max_backlog)
+        self._counts['skipped_images'] += self._catching_up
+        return self._catching_up
+
+    def _process_image(self, message, arrived):
+        if self._is_skipped(arrived):
+            return
         start = time.perf_counter()
         stamp = stamp_to_ns(message.header.stamp)
         if not self._is_new(stamp):
@@ -120,11 +163,14 @@ class TrackerNode(ManagedNode):
             return False
         self.get_logger().info(f'time jumped back by {(last - stamp) * 1e-9:.3f} s: '
                                'all tracks are reset')
-        self._abandon_request()
-        self._tracker.reset()
+        self._reset()
         return True
 
-    def _on_detections(self, message):
+    def _reset(self):
+        self._abandon_request()
+        self._tracker.reset()
+
+    def _process_detections(self, message):
         too_late = self._tracker.too_late
         try:
             self._tracker.correct(stamp_to_ns(message.header.stamp), detections_from_msg(message))
@@ -140,22 +186,17 @@ class TrackerNode(ManagedNode):
         self._counts[f'refused_{what}'] += 1
         self.get_logger().warning(f'refused {what}: {error}', throttle_duration_sec=5.0)
 
-    def _on_reset(self, _, response):
-        dropped = sum(self._tracker.count(state) for state in State)
-        self._tracker.reset()
-        response.success, response.message = True, f'{dropped} tracks dropped'
-        return response
-
     # Detection on demand
 
     def _ask(self):
         request = self._tracker.request()
         if request is None:
             return
-        if self._pending is not None:
+        self._abandon_request()
+        if self._tracker.policy.timeouts > self._timeouts:
+            self._timeouts = self._tracker.policy.timeouts
             self._note_detector(False, 'does not answer within '
                                        f'{self.parameters.request_timeout} s')
-            self._abandon_request()
         if not self._redetect.service_is_ready():
             self._note_detector(False, 'is not there')
             self._tracker.policy.answered()
@@ -165,7 +206,7 @@ class TrackerNode(ManagedNode):
         self._pending = self._redetect.call_async(Trigger.Request())
         self._pending.add_done_callback(functools.partial(self._on_answer, request))
 
-    def _on_answer(self, request, future):
+    def _process_answer(self, request, future):
         if future is not self._pending:
             return
         self._pending = None
@@ -189,6 +230,29 @@ class TrackerNode(ManagedNode):
                 f"the detector behind '{self.resolve_service_name('redetect')}' {why}: "
                 'tracking goes on without it (said once)')
         self._detector_answers = answers
+
+    # Diagnostics
+
+    def diagnose(self):
+        """Return what came in, what is followed and what was asked for."""
+        images = self._counts['images']
+        level, message = DiagnosticStatus.OK, 'tracking'
+        if images == self._counts['images at last diagnosis']:
+            level, message = DiagnosticStatus.WARN, 'no images'
+        elif not self._detector_answers:
+            level, message = DiagnosticStatus.WARN, 'tracking without a detector'
+        self._counts['images at last diagnosis'] = images
+        values = {name: self._counts[name] for name in (
+            'images', 'skipped_images', 'refused_images', 'refused_detections',
+            'out_of_order_images')}
+        values.update({f'requests.{reason}': self._requests[reason] for reason in REASONS})
+        values.update({f'tracks.{state.value}': self._tracker.count(state)
+                       for state in (State.CONFIRMED, State.COASTING, State.TENTATIVE)})
+        return level, message, {
+            **values, 'request_timeouts': self._tracker.policy.timeouts,
+            'detections_older_than_buffer': self._tracker.too_late,
+            'buffer_megabytes': round(self._tracker.buffered_bytes / 1e6, 1),
+            'image_ms_median': round(1e3 * statistics.median(self._durations or [0]), 1)}
 
 
 def main():

@@ -52,6 +52,10 @@ class RequestPolicy:
         """Create a policy; `parameters` may be changed between two calls."""
         self.parameters = parameters
         self.timeouts = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was asked, as after a jump in time."""
         self._last = None        # stamp of the last request
         self._in_flight = False
         self._asked_for = set()  # ids that asked, and have not recovered since

@@ -93,6 +93,7 @@ class MultiObjectTracker:
         self.parameters = parameters or TrackingParameters()
         validate(self.parameters)
         make_tracker(self.parameters.tracker)
+        self.policy = RequestPolicy(self.parameters)
         self._next_id = 1
         self.too_late = 0  # detections older than the buffer
         self.reset()
@@ -104,7 +105,7 @@ class MultiObjectTracker:
         self._buffer = ImageBuffer(self.parameters.buffer_seconds,
                                    self.parameters.buffer_megabytes)
         self._shape = None
-        self.policy = RequestPolicy(self.parameters)
+        self.policy.reset()
         self.stamp: int | None = None
 
     def set_parameters(self, parameters: TrackingParameters) -> None:

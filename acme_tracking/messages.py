@@ -10,15 +10,14 @@ from __future__ import annotations
 import array
 import math
 
+from acme_tracking.detections import Detections
+from acme_tracking.geometry import from_center, to_center
 from builtin_interfaces.msg import Time
 import cv2
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 import yaml
-
-from acme_tracking.detections import Detections
-from acme_tracking.geometry import from_center, to_center
 
 # Encodings with one byte per channel: how many channels, and how to see them as BGR or gray.
 _VIEWS = {

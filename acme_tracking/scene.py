@@ -9,11 +9,10 @@ any time, in any order and in any process.  No ROS here.
 from dataclasses import dataclass
 import math
 
-import cv2
-import numpy as np
-
 from acme_tracking import scene_models as models
 from acme_tracking.scene_ground import paint_background, Road, sample_noise, tile_noise
+import cv2
+import numpy as np
 
 LABELS = ('car', 'truck', 'bus', 'motorcycle', 'person')
 TARGET_ID = 1
@@ -220,7 +219,7 @@ class Scene:
         self._road = road = Road(
             lanes=lanes, lane_width=rng.uniform(3.3, 3.7),
             median=float(rng.choice((0.4, 2.6))) if lanes > 1 else 0.4,
-            middle=rng.choice((-1, 1)) * rng.uniform(0, 3.5 * lanes + 8), far=far,
+            middle=float(rng.choice((-1, 1))) * rng.uniform(0, 3.5 * lanes + 8), far=far,
             bend=rng.uniform(-1, 1) * 9 / far ** 2,
             crossing=rng.uniform(17, 30) if rng.random() < 0.4 else 0.0)
         hand = 1 if rng.random() < 0.6 else -1  # traffic keeps right or left
@@ -454,12 +453,11 @@ class Scene:
     def _thing(self, identity, label, polygons, ground, heading, size):
         if not polygons:
             return None
-        order = self._order(self._road.offset(*ground), ground[1])
-        shadow = self._shadow(ground, heading, size)
-        thing = _Thing(identity, label, polygons, shadow, order)
         x1, y1, x2, y2 = models.extent(polygons)
-        inside = x2 > 1 and y2 > 1 and x1 < self.width - 1 and y1 < self.height - 1
-        return thing if inside else None
+        if x2 <= 1 or y2 <= 1 or x1 >= self.width - 1 or y1 >= self.height - 1:
+            return None
+        return _Thing(identity, label, polygons, self._shadow(ground, heading, size),
+                      self._order(self._road.offset(*ground), ground[1]))
 
     def _shadow(self, ground, heading, size):
         """Return (points, brightness) of the shadows that an upright box throws on the ground."""
@@ -468,13 +466,14 @@ class Scene:
         aside = np.array([-heading[1], heading[0], 0]) * width / 2
         corners = [ahead + aside, ahead - aside, -ahead - aside, aside - ahead]
         foot = np.array([*ground, 0]) + corners
-        contact = [(models.project(self._camera, foot), 120)]
+        reach = np.zeros(3)
         if self._sunny:
             sun = self._light.sun
-            reach = -np.array([sun[0], sun[1], 0]) / max(sun[2], 0.35) * height * 0.8
-            view = models.hull(np.concatenate([foot, foot + reach]))
-            contact.insert(0, (models.project(self._camera, view), 140))
-        return [(points, brightness) for points, brightness in contact if points is not None]
+            reach[:2] = -0.8 * height / max(sun[2], 0.35) * sun[:2]
+        contact, far = models.project_flat(self._camera, foot, foot + reach)
+        if contact is None:
+            return []
+        return [(far, 140), (contact, 120)] if self._sunny else [(contact, 120)]
 
     def _shadowed(self, things):
         """Return the background with the shadows of the objects on it."""

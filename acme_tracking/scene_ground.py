@@ -8,12 +8,12 @@ reduced, so that far lane markings stay smooth lines.
 from dataclasses import dataclass
 import math
 
+from acme_tracking import scene_models as models
 import cv2
 import numpy as np
 
-from acme_tracking import scene_models as models
-
 SCALE = 2  # painted pixels per pixel of the picture, each way
+GRASS, PAVEMENT, KERB, ASPHALT = range(4)
 
 
 @dataclass(frozen=True)
@@ -73,49 +73,54 @@ def paint_background(road, camera, light, rng):
     x, y = big.ground()
     noise = tile_noise(rng)
     image = _sky(big, light, noise, rng)
-    ground = _ground(road, big, x, y, noise, rng) * (light.ambient + light.direct * light.sun[2])
-    below = np.isfinite(y)
-    image[below] = ground[below]
-    image = np.clip(image, 0, 255).astype(np.uint8)
+    tone = (light.ambient + light.direct * light.sun[2]).astype(np.float32)
+    below = np.isfinite(y).astype(np.uint8)
+    with np.errstate(invalid='ignore'):  # nothing of the ground is used above the horizon
+        ground = np.nan_to_num(_ground(road, big, x, y, noise, rng) * tone)
+    cv2.copyTo(np.minimum(ground, 255).astype(np.uint8), below, image)
     for polygons in _far_things(road, big, light, rng):
         models.paint(image, polygons)
     return cv2.resize(image, (camera.width, camera.height_px), interpolation=cv2.INTER_AREA)
 
 
 def _sky(camera, light, noise, rng):
-    rows = np.linspace(0, 1, camera.height_px, dtype=np.float32)[:, None]
-    columns = np.linspace(0, 1, camera.width, dtype=np.float32)[None, :]
-    clouds = sample_noise(noise, columns * 3 + 0 * rows, rows * 9 + 0 * columns, 0.05)
+    rows = np.linspace(0, 9, camera.height_px, dtype=np.float32)[:, None]
+    columns = np.linspace(0, 3, camera.width, dtype=np.float32)[None, :]
+    clouds = sample_noise(noise, *np.broadcast_arrays(columns, rows), 0.05)
     tint = np.array((225, 205, 185)) * (light.ambient + light.direct * 0.6)
-    return tint * (1 + 0.06 * clouds[..., None] * rng.uniform(0.3, 1.0))
+    bright = 1 + 0.06 * rng.uniform(0.3, 1.0) * clouds
+    return np.clip(bright[..., None] * tint.astype(np.float32), 0, 255).astype(np.uint8)
 
 
 def _ground(road, camera, x, y, noise, rng):
-    """Return the colours of grass, pavement, road and lines before light, float (H, W, 3)."""
+    """Return the ground before light, float32 (H, W, 3): a surface's colour times brightness."""
     s = road.offset(x, y)
+    side = np.abs(s)
     pixel = np.abs(y) / camera.focal + 1e-3  # metres across one pixel
     fade = np.clip(0.05 / pixel, 0.15, 1.0)
     coarse = sample_noise(noise, s, y, 0.4)
     fine = sample_noise(noise, s + 31, y * 0.7, 0.035) * fade
-    grass = np.array(((44, 84, 66), (56, 96, 92), (50, 100, 70), (66, 104, 116))[rng.integers(4)])
-    image = grass * (1 + 0.16 * coarse + 0.2 * fine)[..., None]
-    tone = rng.uniform(70, 125) * np.array((1.0, 0.99, 0.97))
-    asphalt = tone * (1 + 0.05 * coarse + 0.1 * fine + _wear(road, s))[..., None]
     slabs = np.minimum(np.mod(s, 0.9), np.mod(y, 0.9)) < 0.05
-    stone = rng.uniform(130, 175) * np.array((0.94, 0.98, 1.0))
-    pavement = stone * (1 + 0.04 * coarse + 0.06 * fine - 0.15 * slabs * fade)[..., None]
-    side = np.abs(s)
-    image = np.where((side < road.half + 3.0)[..., None], pavement, image)
-    kerb = (side < road.half + 0.25)[..., None]
-    image = np.where(kerb, np.array((178, 182, 184)) * (1 + 0.08 * fine[..., None]), image)
-    image = np.where((side < road.half)[..., None], asphalt, image)
+    surface = np.full(s.shape, GRASS, np.uint8)
+    bright = 1 + 0.16 * coarse + 0.2 * fine
+    for kind, where, relief in (
+            (PAVEMENT, side < road.half + 3.0, 0.04 * coarse + 0.06 * fine - 0.15 * slabs * fade),
+            (KERB, side < road.half + 0.25, 0.08 * fine),
+            (ASPHALT, side < road.half, 0.05 * coarse + 0.1 * fine + _wear(road, s))):
+        surface[where] = kind
+        bright = np.where(where, 1 + relief, bright)
     if road.median > 1:
-        island = (side < road.median / 2)[..., None]
-        image = np.where(island, grass * (0.9 + 0.16 * coarse + 0.2 * fine)[..., None], image)
-        rim = (np.abs(side - road.median / 2) < 0.15)[..., None]
-        image = np.where(rim, np.array((170, 174, 176)), image)
+        island = side < road.median / 2
+        surface[island] = GRASS
+        bright = np.where(island, 0.9 + 0.16 * coarse + 0.2 * fine, bright)
+        surface[np.abs(side - road.median / 2) < 0.15] = KERB
+    palette = np.empty((4, 3), np.float32)
+    palette[GRASS] = ((44, 84, 66), (56, 96, 92), (50, 100, 70), (66, 104, 116))[rng.integers(4)]
+    palette[ASPHALT] = rng.uniform(70, 125) * np.array((1.0, 0.99, 0.97))
+    palette[PAVEMENT] = rng.uniform(130, 175) * np.array((0.94, 0.98, 1.0))
+    palette[KERB] = 178, 182, 184
     worn = np.clip(0.86 + 0.12 * fine + 0.08 * coarse, 0, 1)
-    return _marked(road, image, s, y, pixel, worn)
+    return _marked(road, palette[surface] * bright[..., None], s, y, pixel, worn)
 
 
 def _wear(road, s):
@@ -143,8 +148,8 @@ def _marked(road, image, s, y, pixel, worn):
         on = (np.abs(y - road.crossing - 1.5) < 1.5) & (np.abs(s) < road.half - 0.4)
         on &= np.abs(s) > road.median / 2
         cover = np.where(on, np.mod(s, 1.0) < 0.5, cover)
-    share = (np.nan_to_num(cover) * worn)[..., None]
-    return image * (1 - share) + np.array((222, 226, 228)) * share
+    share = (cover * worn)[..., None]
+    return image + (np.array((222, 226, 228), np.float32) - image) * share
 
 
 def _far_things(road, camera, light, rng):

@@ -96,14 +96,17 @@ class Camera:
         return rays[0] * reach, rays[1] * reach
 
 
-def project(camera, points):
-    """Project a convex polygon (N, 3), cut at the near plane; None if all of it is behind."""
-    view = camera.to_view(points)
+def project_flat(camera, outline, moved):
+    """
+    Project a polygon of the ground (N, 3), and the convex hull of it and of itself `moved`.
+
+    (None, None) where it reaches behind the camera.
+    """
+    view = camera.to_view(np.concatenate([outline, moved]))
     if view[:, 2].min() < NEAR:
-        view = _cut_near(view)
-        if len(view) < 3:
-            return None
-    return fixed_point(camera.to_image(view))
+        return None, None
+    points = fixed_point(camera.to_image(view))
+    return points[:len(outline)], cv2.convexHull(points)[:, 0]
 
 
 def _cut_near(view):
@@ -189,7 +192,8 @@ class Mesh:
             self._face(side, centre, colour, details(-1) if details else ())
 
     def _face(self, face, centre, colour, details):
-        normal = np.cross(face[1] - face[0], face[2] - face[0])
+        (ax, ay, az), (bx, by, bz) = face[1] - face[0], face[2] - face[0]
+        normal = np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
         normal /= np.linalg.norm(normal) + 1e-9
         if normal @ (face.mean(axis=0) - centre) < 0:
             normal = -normal
@@ -511,16 +515,11 @@ def tree_polygons(camera, light, rng, position, height, spread, leaves):
     tones = (light.ambient + light.direct * lit[:, None]) * shade
     colours = np.minimum(np.multiply(leaves, tones), 255).tolist()
     radii = unit * spread * rng.uniform(0.1, 0.26, count) * (46 / count) ** 0.25
-    crown = [(_blob(rng, centre, radius), colour)
-             for centre, radius, colour in zip(centres, radii, colours)]
-    return [(fixed_point(trunk), bark.tolist()), *crown]
-
-
-def _blob(rng, centre, radius):
-    angles = np.linspace(0, 2 * math.pi, 9, endpoint=False)
-    reach = radius * rng.uniform(0.7, 1.2, 9)[:, None]
-    points = centre + np.column_stack([np.cos(angles), np.sin(angles)]) * reach
-    return cv2.convexHull(fixed_point(points))[:, 0]
+    # Corners at random places of a circle make a convex shape, each clump another one.
+    angles = np.sort(rng.uniform(0, 2 * math.pi, (count, 9)), axis=1)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    clumps = fixed_point(centres[:, None] + circle * radii[:, None, None])
+    return [(fixed_point(trunk), bark.tolist()), *zip(clumps, colours)]
 
 
 def lamp_post():
@@ -572,9 +571,3 @@ def looks(chance):
     hair = ((30, 30, 34), (50, 70, 96), (40, 46, 60), (110, 150, 190))[rng.integers(4)]
     return (rng.uniform(1.58, 1.88), coat, trousers, SKIN[rng.integers(len(SKIN))], hair,
             int(rng.random() < 0.35))
-
-
-def hull(points):
-    """Return the corners of the convex hull of points on the ground (N, 3)."""
-    flat = cv2.convexHull(points[:, :2].astype(np.float32), returnPoints=False)[:, 0]
-    return points[flat]

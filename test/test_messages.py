@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 
+from acme_tracking import messages  # noqa: E402
+from acme_tracking.detections import Detections  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from vision_msgs.msg import (  # noqa: E402
@@ -19,9 +21,6 @@ from vision_msgs.msg import (  # noqa: E402
     Detection2DArray,
     ObjectHypothesisWithPose,
 )
-
-from acme_tracking import messages  # noqa: E402
-from acme_tracking.detections import Detections  # noqa: E402
 
 ENCODINGS = {'mono8': 'g', 'bgr8': 'bgr', 'rgb8': 'rgb', 'bgra8': 'bgra', 'rgba8': 'rgba'}
 

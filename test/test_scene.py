@@ -1,9 +1,8 @@
 """The synthetic scene: one picture for one set of arguments, and a truth the pixels confirm."""
 
+from acme_tracking.scene import LABELS, Scene, TARGET_ID
 import numpy as np
 import pytest
-
-from acme_tracking.scene import LABELS, Scene, TARGET_ID
 
 
 @pytest.fixture(scope='module')

@@ -3,9 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from acme_tracking.geometry import as_boxes
+import numpy as np
 
 
 @dataclass(frozen=True, eq=False)

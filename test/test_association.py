@@ -1,12 +1,11 @@
 """Which detection belongs to which track, and where an unseen object is expected."""
 import itertools
 
-import numpy as np
-import pytest
-
 from acme_tracking import geometry
 from acme_tracking.tracking.association import assign, FORBIDDEN, pairing_cost
 from acme_tracking.tracking.motion import fit_motion
+import numpy as np
+import pytest
 
 SECOND = 1_000_000_000
 

@@ -1,8 +1,7 @@
 """The value that flows between the rooms."""
+from acme_tracking.detections import Detections
 import numpy as np
 import pytest
-
-from acme_tracking.detections import Detections
 
 
 def test_fields_have_their_documented_types():

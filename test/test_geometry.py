@@ -1,8 +1,7 @@
 """Boxes, against pixels that are counted one by one."""
+from acme_tracking import geometry
 import numpy as np
 import pytest
-
-from acme_tracking import geometry
 
 
 def mask(box, size=40):

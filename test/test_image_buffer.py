@@ -1,8 +1,7 @@
 """The images kept for a replay."""
+from acme_tracking.tracking.buffer import ImageBuffer
 import numpy as np
 import pytest
-
-from acme_tracking.tracking.buffer import ImageBuffer
 
 SECOND = 1_000_000_000
 

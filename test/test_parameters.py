@@ -1,9 +1,8 @@
 """One dataclass is the source of names, types, defaults, ranges and descriptions."""
 from dataclasses import dataclass
 
-import pytest
-
 from acme_tracking.parameters import markdown_table, parameter, specifications, validate
+import pytest
 
 
 @dataclass

@@ -1,13 +1,12 @@
 """The tracker of many objects, on rendered images with exact ground truth."""
-import numpy as np
-import pytest
-
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
 from acme_tracking.scene import Scene
 from acme_tracking.tracking.policy import LOW_CONFIDENCE, NEWCOMERS_DUE, NOTHING_TO_TRACK
 from acme_tracking.tracking.track import State
 from acme_tracking.tracking.tracker import MultiObjectTracker, TrackingParameters
+import numpy as np
+import pytest
 
 RATE = 30
 

@@ -1,10 +1,9 @@
 """Every visual tracker that this machine can make, through the shared protocol."""
-import numpy as np
-import pytest
-
 from acme_tracking import geometry
 from acme_tracking.scene import Scene
 from acme_tracking.tracking.visual import availability, make_tracker
+import numpy as np
+import pytest
 
 USABLE = [name for name, reason in availability().items() if not reason]
 ROAD = Scene(seed=1, rate=30, density=0, target='car')

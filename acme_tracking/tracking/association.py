@@ -7,10 +7,9 @@ gate for tracks whose place is only predicted.
 """
 from __future__ import annotations
 
+from acme_tracking import geometry
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-
-from acme_tracking import geometry
 
 # A pair outside its gate; larger than any sum of allowed costs.
 FORBIDDEN = 1e6

@@ -3,9 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from acme_tracking import geometry
+import numpy as np
 
 # Boxes older than this tell of another manoeuvre; seconds.
 FIT_WINDOW = 0.7

@@ -4,10 +4,9 @@ from __future__ import annotations
 from collections import Counter
 from enum import Enum
 
-import numpy as np
-
 from acme_tracking.tracking.motion import fit_motion, Motion
 from acme_tracking.tracking.visual import VisualTracker
+import numpy as np
 
 
 class State(Enum):

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
 from acme_tracking.parameters import parameter, validate
@@ -23,6 +21,7 @@ from acme_tracking.tracking.buffer import ImageBuffer
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
 from acme_tracking.tracking.visual import make_tracker, TRACKER_NAMES
+import numpy as np
 
 # A track is dropped when less than this share of its box lies inside the image.
 MINIMUM_VISIBLE = 0.3
@@ -124,7 +123,7 @@ class MultiObjectTracker:
         Raises ValueError when the stamp is not later than the last one, or for another array.
         An image of another size than the last one is a cut: every track is dropped.
         """
-        image = np.asarray(image)
+        image = np.ascontiguousarray(image)  # once, not in every visual tracker
         if (image.dtype != np.uint8 or not image.size or image.ndim < 2
                 or image.shape[2:] not in ((), (3,))):
             raise ValueError('image must be uint8 of shape (H, W, 3) or (H, W), got '

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 
+from acme_tracking import geometry
 import dlib
 import numpy as np
-
-from acme_tracking import geometry
 
 # dlib reports the peak-to-sidelobe ratio of the filter's response, which has no upper bound.  A
 # logistic curve brings it to [0, 1]: at the centre a box is as likely on its object as not.

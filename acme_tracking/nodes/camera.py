@@ -139,6 +139,7 @@ class CameraNode(ManagedNode):
         check_support(wanted.source)
         self._source = None if is_live(wanted.source) else self._open()
         self._images, self._state, self._error = 0, 'stopped', ''
+        self._pending = None  # read, but not yet due when the node was deactivated
         self._raw = self.publisher(Image, 'image_raw', IMAGE_QOS)
         self._info = self.publisher(CameraInfo, 'camera_info', RELIABLE_QOS)
         self._compressed = None
@@ -208,6 +209,7 @@ class CameraNode(ManagedNode):
             if schedule is None or schedule.rate != rate:
                 schedule = Schedule(rate)
             if not schedule.wait(self._stopped):
+                self._pending = image
                 return
             self._publish(image, self._now())
             published += 1
@@ -219,7 +221,9 @@ class CameraNode(ManagedNode):
         limit = math.ceil(wanted.duration * (wanted.rate or self._source.rate))
         if limit and published >= limit:
             return None
-        image = self._source.read()
+        image, self._pending = self._pending, None
+        if image is None:
+            image = self._source.read()
         if image is None and wanted.loop:
             self._source.restart()
             image = self._source.read()

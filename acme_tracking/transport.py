@@ -14,13 +14,18 @@ PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 # An image is several megabytes.  By default glibc takes a block of that size from the kernel for
 # each message and gives it back afterwards, and the page faults on the fresh pages cost more than
 # the copies: two thirds of the latency at 1080p.  With these two, freed blocks stay in the process
-# and are used again.  A process grows to its largest need and stays there, some tens of megabytes
-# for 1080p.  Variables, not mallopt(3) by ctypes, because they do the same and also work on nodes
-# that are not ours; other C libraries ignore them.
+# and are used again.  A process grows to its largest need and stays there, up to a hundred
+# megabytes more.  Variables, not mallopt(3) by ctypes, because they do the same and also work on
+# nodes that are not ours; other C libraries ignore them.
 ALLOCATOR = {
     'MALLOC_MMAP_THRESHOLD_': str(32 * 2**20),  # the largest value that glibc accepts
     'MALLOC_TRIM_THRESHOLD_': str(256 * 2**20),
 }
+
+# Each process takes one segment of 64 MB at start, the demo has four.  Where that does not fit, as
+# in a container with Docker's 64 MB, Fast DDS fails in ways that are hard to read.
+SHARED_MEMORY = '/dev/shm'
+NEEDED = 4 * 64 * 2**20
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +36,7 @@ def environment(current=None) -> dict[str, str]:
 
     `current` is the environment that the process would have (default: this process's own).  What a
     user has chosen there stays: a Fast DDS profile, another middleware (RMW_IMPLEMENTATION) or
-    allocator settings are not overridden, and a warning says what that leaves off.
+    allocator settings are not overridden.  A warning says when the profile is left out, and why.
     """
     current = os.environ if current is None else current
     chosen = {name: value for name, value in ALLOCATOR.items() if name not in current}
@@ -43,6 +48,19 @@ def environment(current=None) -> dict[str, str]:
         _log.warning('%s is %s: it is kept, and the shared-memory profile is left out; large '
                      'images need a shared-memory segment larger than themselves',
                      PROFILE_VARIABLE, current[PROFILE_VARIABLE])
+    elif _free(SHARED_MEMORY) < NEEDED:
+        _log.warning('%s has %d MB free: the shared-memory profile is left out, it needs %d MB '
+                     '(in Docker: --shm-size=512m); large images may be lost',
+                     SHARED_MEMORY, _free(SHARED_MEMORY) // 2**20, NEEDED // 2**20)
     else:
         chosen[PROFILE_VARIABLE] = str(share('config/fastdds_shared_memory.xml'))
     return chosen
+
+
+def _free(folder: str) -> int:
+    """Return the free space of a file system in bytes; 0 where there is none."""
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return 0
+    return status.f_bavail * status.f_frsize

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # The core's tests run without ROS; these import it.
 if importlib.util.find_spec('rclpy') is None:
-    collect_ignore_glob = ['test_*_node.py', 'test_vision_msgs.py']
+    collect_ignore_glob = ['test_*_node.py', 'test_config.py', 'test_vision_msgs.py']
 
 
 def _free_domain():

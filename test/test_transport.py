@@ -5,6 +5,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+from acme_tracking import transport
 from acme_tracking.transport import ALLOCATOR, environment, PROFILE_VARIABLE
 import pytest
 
@@ -27,6 +28,13 @@ def test_keeps_the_users_middleware_and_says_so(current, caplog):
 def test_keeps_the_users_allocator():
     name = next(iter(ALLOCATOR))
     assert name not in environment({name: '1'})
+
+
+@pytest.mark.parametrize('folder', ['/proc', '/no such folder'])
+def test_too_little_shared_memory_is_said(folder, caplog, monkeypatch):
+    monkeypatch.setattr(transport, 'SHARED_MEMORY', folder)
+    assert environment({}) == ALLOCATOR
+    assert f'{folder} has 0 MB free' in caplog.text and '--shm-size' in caplog.text
 
 
 def test_segment_holds_many_messages():

@@ -1,0 +1,86 @@
+"""
+Starts camera, detector and tracker, in any namespace, with one file of parameters.
+
+    ros2 launch acme_tracking tracking.launch.py video:=street.mp4
+    ros2 launch acme_tracking tracking.launch.py --show-args
+
+Each node configures and activates itself (parameter autostart).  With a camera driver of your own
+start the other two beside it: camera:=false namespace:=NAMESPACE_OF_ITS_image_raw.
+"""
+from pathlib import Path
+
+from acme_tracking.share import share
+from acme_tracking.tracking.visual import TRACKER_NAMES
+from acme_tracking.transport import environment
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+SWITCH = ['true', 'false']
+# name: (default, choices or None for free text, description)
+ARGUMENTS = {
+    'source': ('', None, 'What the camera reads: synthetic, a video file, a folder of images, a '
+               'device or a URL; empty for the one in params_file.'),
+    'video': ('', None, 'A video file or a folder of images to track once, from begin to end, '
+              'instead of source; everything ends with it.'),
+    'namespace': ('', None, 'Namespace of all nodes, topics and services.'),
+    'device': ('', ['', 'auto', 'cpu', 'cuda'],
+               'Where the detector runs; empty for the one in params_file.'),
+    'tracker': ('', ['', *TRACKER_NAMES, 'false'],
+                'The visual tracker; empty for the one in params_file, false for no such node.'),
+    'camera': ('true', SWITCH, 'Start the camera node.'),
+    'detector': ('true', SWITCH, 'Start the detector node.'),
+    'params_file': (str(share('config/tracking.yaml')), None, 'Parameters of the nodes (YAML).'),
+    'use_sim_time': ('false', SWITCH, 'Take the time from /clock: for simulators and bags.'),
+    'debug': ('false', SWITCH, 'Let the nodes log what they do.'),
+    'transport': ('shared_memory', ['shared_memory', 'default'],
+                  'How images travel: loss-free for large ones, or as ROS is set up.'),
+}
+
+
+def generate_launch_description():
+    """Declare the arguments and start the nodes."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description,
+                              **({'choices': choices} if choices else {}))
+        for name, (default, choices, description) in ARGUMENTS.items()]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def start(context):
+    """Return the nodes that the arguments ask for."""
+    # Arguments are text, checked against their choices by launch; nothing of them is evaluated.
+    given = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    for name in 'video', 'params_file':
+        if given[name] and not Path(given[name]).exists():
+            raise FileNotFoundError(f'{name}:={given[name]}: there is no such file')
+    nodes = []
+    if given['camera'] == 'true':
+        changed = {'source': given['video'] or given['source']}
+        if given['video']:
+            changed.update(loop=False, on_end='exit')
+        nodes.append(node('camera', given, context, changed,
+                          on_exit=Shutdown() if given['video'] else None))
+    if given['detector'] == 'true':
+        nodes.append(node('detector', given, context, {'device': given['device']}))
+    if given['tracker'] != 'false':
+        nodes.append(node('tracker', given, context, {'tracker': given['tracker']}))
+    return nodes
+
+
+def node(name, given, context, changed, **options):
+    """Return the action that starts one node; the parameters `changed`, if not '', win."""
+    # as text: ROS would read a number or a boolean into a path such as 0 or true
+    changed = {key: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+               for key, value in changed.items() if value != ''}
+    logger = '.'.join([*given['namespace'].strip('/').split('/'), name]).lstrip('.')
+    return Node(
+        package='acme_tracking', executable=f'{name}_node', name=name,
+        namespace=given['namespace'], output='screen', emulate_tty=True,
+        parameters=[given['params_file'],
+                    {'use_sim_time': given['use_sim_time'] == 'true', **changed}],
+        additional_env=environment(context.environment)
+        if given['transport'] == 'shared_memory' else {},
+        ros_arguments=['--log-level', f'{logger}:=debug'] if given['debug'] == 'true' else [],
+        **options)

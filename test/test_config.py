@@ -1,0 +1,23 @@
+"""config/tracking.yaml names parameters that exist, with their defaults, for any namespace."""
+from acme_tracking.nodes.camera import CameraParameters
+from acme_tracking.nodes.detector import DetectorParameters
+from acme_tracking.parameters import specifications, validate
+from acme_tracking.share import share
+from acme_tracking.tracking.tracker import TrackingParameters
+import pytest
+import yaml
+
+NODES = {'camera': CameraParameters, 'detector': DetectorParameters, 'tracker': TrackingParameters}
+CONFIG = yaml.safe_load(share('config/tracking.yaml').read_text())
+
+
+def test_is_for_the_three_nodes_in_any_namespace():
+    assert CONFIG.keys() == {f'/**/{name}' for name in NODES}
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_parameters_exist_and_have_their_defaults(name):
+    values = CONFIG[f'/**/{name}']['ros__parameters']
+    validate(NODES[name](**values))
+    defaults = {item.name: item.default for item in specifications(NODES[name])}
+    assert values == {key: defaults[key] for key in values}

@@ -1,0 +1,112 @@
+"""The launch file: its arguments, what they start, and a real run that Ctrl-C ends cleanly."""
+import importlib.util
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('launch_ros', reason='launch_ros is not on PyPI: needs a ROS installation')
+
+FILE = Path(__file__).resolve().parent.parent / 'launch' / 'tracking.launch.py'
+
+
+@pytest.fixture
+def description():
+    """Return the launch description of the file and the module that made it."""
+    specification = importlib.util.spec_from_file_location('tracking_launch', FILE)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.generate_launch_description(), module
+
+
+def started(module, **arguments):
+    """Return the nodes that the launch file starts with these arguments."""
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update(
+        {name: default for name, (default, _, _) in module.ARGUMENTS.items()} | arguments)
+    return {action.node_executable: action for action in module.start(context)}
+
+
+def test_every_argument_is_described(description):
+    arguments = description[0].get_launch_arguments()
+    assert {argument.name for argument in arguments} == {
+        'source', 'video', 'namespace', 'device', 'tracker', 'camera', 'detector', 'params_file',
+        'use_sim_time', 'debug', 'transport'}
+    assert all(argument.description.endswith(('.', ']')) for argument in arguments)
+
+
+@pytest.mark.parametrize('arguments, nodes', [
+    ({}, {'camera_node', 'detector_node', 'tracker_node'}),
+    ({'camera': 'false'}, {'detector_node', 'tracker_node'}),
+    ({'detector': 'false', 'tracker': 'false'}, {'camera_node'}),
+])
+def test_nodes_can_be_left_out(description, arguments, nodes):
+    assert started(description[1], **arguments).keys() == nodes
+
+
+def test_missing_video_is_named(description):
+    with pytest.raises(FileNotFoundError, match='video:=/nowhere.mp4'):
+        started(description[1], video='/nowhere.mp4')
+
+
+def launch(*arguments):
+    """Start the launch file in a process group of its own, as a terminal does."""
+    script = ('import sys; from launch import LaunchService; '
+              'from launch.actions import IncludeLaunchDescription as Include; '
+              'from launch import LaunchDescription; '
+              'service = LaunchService(); '
+              'service.include_launch_description(LaunchDescription([Include(sys.argv[1], '
+              'launch_arguments=[a.split(":=", 1) for a in sys.argv[2:]])])); '
+              'sys.exit(service.run())')
+    return subprocess.Popen([sys.executable, '-c', script, str(FILE), *arguments], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            start_new_session=True)
+
+
+@pytest.mark.parametrize('argument, words', [
+    ('device:=gpu', ('device', 'gpu', 'cuda')), ('camera:=maybe', ('camera', 'maybe', 'false')),
+    ('transport:=udp', ('transport', 'udp', 'shared_memory'))])
+def test_wrong_choice_is_refused(argument, words):
+    with launch(argument) as process:
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert all(word in output for word in words)
+
+
+def test_real_run_in_a_namespace(graph):
+    from std_srvs.srv import Trigger
+    from vision_msgs.msg import Detection2DArray
+
+    received = []
+    graph.node.create_subscription(Detection2DArray, '/front/tracks', received.append, 10)
+    redetect = graph.node.create_client(Trigger, '/front/redetect')
+    with launch('namespace:=front', 'source:=synthetic') as process:
+        try:
+            graph.wait_until(lambda: any(message.detections for message in received), timeout=60)
+            names = set(graph.node.get_fully_qualified_node_names())
+            answer = graph.call(redetect, Trigger.Request(), timeout=30)
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            output = process.communicate(timeout=30)[0]
+    assert {'/front/camera', '/front/detector', '/front/tracker'} <= names
+    assert answer.success and answer.message.startswith('stamp=')
+    assert process.returncode == 0
+    assert output.count('process has finished cleanly') == 3, output
+    assert 'Traceback' not in output
+
+
+def test_video_ends_the_launch(tmp_path):
+    import cv2
+    import numpy as np
+
+    for index in range(5):
+        assert cv2.imwrite(str(tmp_path / f'{index}.png'), np.zeros((48, 64, 3), np.uint8))
+    with launch(f'video:={tmp_path}', 'detector:=false') as process:
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, output
+    assert 'Traceback' not in output

@@ -97,7 +97,7 @@ def test_real_run_in_a_namespace(graph):
     assert answer.success and answer.message.startswith('stamp=')
     assert process.returncode == 0
     assert output.count('process has finished cleanly') == 3, output
-    assert 'Traceback' not in output
+    assert 'Traceback' not in output, output
 
 
 def test_video_ends_the_launch(tmp_path):
@@ -109,4 +109,4 @@ def test_video_ends_the_launch(tmp_path):
     with launch(f'video:={tmp_path}', 'detector:=false') as process:
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
-    assert 'Traceback' not in output
+    assert 'Traceback' not in output, output

@@ -300,7 +300,8 @@ class LiveReader:
         self._opener, self._stamp = opener, stamp
         self._timeout, self._initial, self._maximum = timeout, initial, maximum
         self._news = threading.Condition()
-        self._newest = None
+        self._newest = self._attempt = None
+        self._worked = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name='live reader', daemon=True)
         self._thread.start()
@@ -328,26 +329,31 @@ class LiveReader:
         return any(thread.name == _THREAD for thread in threading.enumerate())
 
     def _supervise(self):
-        delay, worked = self._initial, False
+        delay = self._initial
         while not self._stopped.is_set():
-            attempt = _Attempt(self)
+            self._attempt = attempt = _Attempt(self)
+            attempt.start()
             while attempt.wait(self._timeout) and not self._stopped.is_set():
-                if not worked or self.state != 'running':
-                    self.reconnects += worked
-                    worked, delay = True, self._initial
-                    self.state, self.error = 'running', ''
-            attempt.abandon(0.3 if self._stopped.is_set() else 0.0)
-            if self._stopped.is_set():
-                return
-            self.state = 'lost'
-            self.error = attempt.error or f'no image for {self._timeout:g} s'
-            logger.warning('source lost (%s); next attempt in %g s', self.error, delay)
-            self._stopped.wait(delay)
-            delay = min(2 * delay, self._maximum)
+                delay = self._initial
+            with self._news:
+                self._attempt = None
+                self.state = 'lost'
+                self.error = attempt.error or f'no image for {self._timeout:g} s'
+            stopped = self._stopped.is_set()
+            attempt.abandon(0.3 if stopped else 0.0)
+            if not stopped:
+                logger.warning('source lost (%s); next attempt in %g s', self.error, delay)
+                self._stopped.wait(delay)
+                delay = min(2 * delay, self._maximum)
 
-    def _offer(self, image, stamp):
+    def _offer(self, attempt, image):
         with self._news:
-            self._newest = image, stamp
+            if attempt is not self._attempt:
+                return  # given up a moment ago
+            if self.state != 'running':
+                self.reconnects += self._worked
+                self.state, self.error, self._worked = 'running', '', True
+            self._newest = image, self._stamp()
             self._news.notify()
 
 
@@ -359,6 +365,9 @@ class _Attempt:
         self._reader = reader
         self._beat, self._over, self._abandoned = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._read, name=_THREAD, daemon=True)
+
+    def start(self):
+        """Open the source and read it."""
         self._thread.start()
 
     def wait(self, timeout):
@@ -384,9 +393,8 @@ class _Attempt:
                 if image is None:
                     self.error = 'the stream ended'
                     break
-                if not self._abandoned.is_set():
-                    self._reader._offer(image, self._reader._stamp())
-                    self._beat.set()
+                self._reader._offer(self, image)
+                self._beat.set()
         except Exception as error:
             self.error = str(error)
         finally:

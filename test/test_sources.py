@@ -206,6 +206,7 @@ def test_live_stream_is_read(camera):
     camera.level = 200
     wait_for_level(reader, 200)
     reader.close()
+    assert not LiveReader.any_hangs()
 
 
 def test_slow_reader_gets_the_newest_image(camera, wait_until):

@@ -102,11 +102,12 @@ def test_batches_pad_boxes_and_grow_with_the_training():
     for done in (0.0, 0.95):
         areas = []
         for step in range(10):
-            images, truth, labels = make_batch(banks, knobs, done, step)
+            images, truth, labels, image = make_batch(banks, knobs, done, step)
             assert images.dtype == np.uint8 and images.shape[0] == 8
             assert images.shape[1] % 32 == images.shape[2] % 32 == 0
-            assert truth.shape[:2] == labels.shape and truth.shape[2] == 4
-            assert set(np.unique(labels)) <= {-1, CLASSES.index('car'), CLASSES.index('person'),
+            assert truth.shape == (len(labels), 4) and len(image) == len(labels)
+            assert 0 <= image.min() and image.max() < 8
+            assert set(np.unique(labels)) <= {CLASSES.index('car'), CLASSES.index('person'),
                                               len(CLASSES)}
             areas.append(images.shape[1] * images.shape[2])
         sizes.append(np.mean(areas))

@@ -20,7 +20,7 @@ from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD
 from acme_tracking.detection.network import fuse, points
 from acme_tracking.training.augmentation import mosaic, view
 from acme_tracking.training.average_precision import Score
-from acme_tracking.training.data import CLASSES
+from acme_tracking.training.data import CLASSES, VEHICLE
 from acme_tracking.training.objective import loss
 import numpy as np
 import torch
@@ -42,7 +42,8 @@ class Knobs:
     clip: float = 10.0  # gradient norm; a rare odd batch must not throw the weights away
     side: int = 384  # input size of the finished network
     first_side: float = 0.6  # share of `side` at the start: small images teach the basics fast
-    full_side: float = 0.6  # share of the training after which the images have full size
+    full_side: float = 0.75  # share of the training after which the images have full size
+    bank_power: float = 0.7  # a bank is drawn from as often as its size to this power says
     mosaic: float = 0.5  # share of mosaics
     calm: float = 0.1  # last share of the training, without mosaics and half without warps
     seed: int = 0
@@ -53,8 +54,8 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     """
     Train a detector; return the summary that it also writes to `out`/metrics.json.
 
-    banks: lists of Sample; each is drawn from as often as the square root of its size says, so
-    that a large bank does not drown a small one.  validation: name -> iterable of Sample.
+    banks: lists of Sample; Knobs.bank_power keeps a large one from drowning a small one.
+    validation: name -> iterable of Sample.
     epochs or minutes: how long; with minutes the rate's cosine follows the clock.  resume: go on
     from `out`/state.pt.  The best weights, by the mean AP50 over the validation sets, are
     `out`/detector.safetensors.  Raises FloatingPointError when the loss is not finite.
@@ -122,15 +123,15 @@ class _Run:
             * (0.02 + 0.98 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
-        images, truth, labels = make_batch(banks, knobs, done, self.step)
+        images, *objects = make_batch(banks, knobs, done, self.step)
         images = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
         images = (images.float() - self.mean) / self.std
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
             predictions = self.network(images)
         centers, _ = points(images.shape[-2:], self.network.strides, self.device)
-        value, parts = loss(predictions, centers, torch.from_numpy(truth).to(self.device),
-                            torch.from_numpy(labels).to(self.device))
+        value, parts = loss(predictions, centers, *(torch.from_numpy(each).to(self.device)
+                                                    for each in objects))
         if not torch.isfinite(value):
             raise FloatingPointError(f'the loss is {value.item()} at step {self.step} ({parts}); '
                                      'try a lower rate')
@@ -208,15 +209,17 @@ def evaluate(detector, samples) -> dict:
 
 def make_batch(banks, knobs, done, step):
     """
-    Return images uint8 (B, H, W, 3), boxes float32 (B, M, 4) and labels int64 (B, M).
+    Return images uint8 (B, H, W, 3) and the N objects in all of them.
 
-    `done` in [0, 1] is the progress of the training: it sets the size of the images.
+    The objects are boxes float32 (N, 4), labels int64 (N,) and the index int64 (N,) of the image
+    that each is in.  `done` in [0, 1] is the progress of the training, which sets the size of the
+    images.
     """
     rng = np.random.default_rng((knobs.seed, step))
     growth = min(1.0, done / knobs.full_side)
     side = knobs.side * (knobs.first_side + (1 - knobs.first_side) * growth)
     size = input_size(*ASPECTS[rng.integers(len(ASPECTS))], side * rng.uniform(0.85, 1.15))
-    shares = np.sqrt([len(bank) for bank in banks])
+    shares = np.array([len(bank) for bank in banks]) ** knobs.bank_power
     calm = done > 1 - knobs.calm
     samples = []
     for _ in range(knobs.batch):
@@ -231,15 +234,13 @@ def make_batch(banks, knobs, done, step):
 
 
 def _collate(samples):
-    """Stack samples; boxes and labels are padded to the same count."""
-    count = max(1, max(len(sample.boxes) for sample in samples))
-    truth = np.zeros((len(samples), count, 4), dtype=np.float32)
-    labels = np.full((len(samples), count), -1, dtype=np.int64)
-    for row, sample in enumerate(samples):
-        truth[row, :len(sample.boxes)] = sample.boxes
-        labels[row, :len(sample.boxes)] = [
-            CLASSES.index(label) if label in CLASSES else len(CLASSES) for label in sample.labels]
-    return np.stack([sample.image for sample in samples]), truth, labels
+    """Stack the images of samples and list their objects, as `loss` wants them."""
+    index = {label: number for number, label in enumerate((*CLASSES, VEHICLE))}
+    labels = [index[label] for sample in samples for label in sample.labels]
+    counts = [len(sample.boxes) for sample in samples]
+    return (np.stack([sample.image for sample in samples]),
+            np.concatenate([sample.boxes for sample in samples]),
+            np.array(labels, dtype=np.int64), np.repeat(np.arange(len(samples)), counts))
 
 
 def _optimizer(network, knobs):

@@ -13,17 +13,18 @@ from torch.nn import functional
 CANDIDATES = 10  # points per object
 SCORE_POWER, IOU_POWER = 0.5, 6.0  # fit = score ** 0.5 * iou ** 6, as in YOLOv8's use of TOOD
 REACH = 8.0  # pixels: an object smaller than two such still gets the points beside its centre
-BOX_WEIGHT, OBJECT_WEIGHT, CLASS_WEIGHT = 5.0, 1.0, 1.0
+BOX_WEIGHT, OBJECT_WEIGHT, CLASS_WEIGHT = 5.0, 1.0, 1.5
 NEGATIVE_FOCUS = 1.5  # background is weighted by score ** 1.5, as most of it is easy
 TOLERANCE = 0.3  # q of the generalised cross entropy: far vehicles are unlabelled in the bank
 
 
-def pairwise_iou(a, b):
-    """Return the IoU of boxes `a` (..., N, 4) with `b` (..., M, 4) as (..., N, M)."""
-    a, b = a.unsqueeze(-2), b.unsqueeze(-3)
-    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+def overlap_of(boxes, truth):
+    """Return the IoU (N, P) of `boxes` (N, P, 4) with one box of `truth` (N, 4) for each row."""
+    truth = truth[:, None]
+    sides = torch.minimum(boxes[..., 2:], truth[..., 2:]) - torch.maximum(boxes[..., :2],
+                                                                         truth[..., :2])
     intersection = sides.clamp(min=0).prod(dim=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(dim=-1) for boxes in (a, b)]
+    areas = [(each[..., 2:] - each[..., :2]).prod(dim=-1) for each in (boxes, truth)]
     return intersection / (areas[0] + areas[1] - intersection).clamp(min=1e-6)
 
 
@@ -39,61 +40,72 @@ def distance_iou(a, b):
 
 
 @torch.no_grad()
-def assign(boxes, scores, centers, truth, exists):
+def assign(boxes, scores, centers, truth, image):
     """
     Match points to objects.
 
-    boxes (B, P, 4) and scores (B, P, M) are predictions, the scores for the class of each of the
-    M objects; centers (P, 2) the points; truth (B, M, 4) the objects, of which `exists` (B, M)
-    tells the real ones from padding.  Returns for each point the index of its object (B, P), or
-    -1, and its quality (B, P) in [0, 1].
+    boxes (B, P, 4) are predictions and centers (P, 2) their points; truth (N, 4) are the objects
+    of all images, image (N,) says of which, and scores (N, P) are the predictions for the class
+    of each.  Returns for each point the index of its object (B, P), or -1, and its quality (B, P)
+    in [0, 1].
     """
-    middle, half = (truth[..., :2] + truth[..., 2:]) / 2, (truth[..., 2:] - truth[..., :2]) / 2
-    offset = (centers[:, None] - middle[:, None]).abs()
-    inside = (offset < half.clamp(min=REACH)[:, None]).all(dim=-1) & exists[:, None]
-    overlap = pairwise_iou(boxes, truth)
-    fit = scores.clamp(min=1e-6) ** SCORE_POWER * overlap ** IOU_POWER * inside
-    count = min(CANDIDATES, fit.shape[1])
-    least = fit.topk(count, dim=1).values[:, -1:]
-    chosen = inside & (fit >= least) & (fit > 1e-9)
-    overlap = torch.where(chosen, overlap, torch.zeros_like(overlap))
-    best, index = overlap.max(dim=2)
-    fit = torch.where(chosen, fit, torch.zeros_like(fit))
+    middle, half = (truth[:, :2] + truth[:, 2:]) / 2, (truth[:, 2:] - truth[:, :2]) / 2
+    offset = (centers - middle[:, None]).abs()
+    inside = (offset < half.clamp(min=REACH)[:, None]).all(dim=-1)
+    overlap = overlap_of(boxes[image], truth) * inside
+    fit = scores.clamp(min=1e-6) ** SCORE_POWER * overlap ** IOU_POWER
+    least = fit.topk(min(CANDIDATES, len(centers)), dim=1).values[:, -1:]
+    chosen = (fit >= least) & (fit > 1e-9)
+    overlap, fit = overlap * chosen, fit * chosen
     scale = overlap.amax(dim=1) / fit.amax(dim=1).clamp(min=1e-9)
-    quality = (fit * scale[:, None]).gather(2, index[..., None])[..., 0]
-    taken = best > 0
-    return torch.where(taken, index, -1), torch.where(taken, quality, torch.zeros_like(quality))
+    # A point of several objects belongs to the one that its box overlaps most.
+    best = torch.zeros_like(boxes[..., 0]).scatter_reduce_(
+        0, image[:, None].expand_as(overlap), overlap, 'amax')
+    index, point = torch.nonzero(chosen & (overlap == best[image]), as_tuple=True)
+    owner = torch.full_like(best, -1, dtype=torch.long)
+    quality = torch.zeros_like(best)
+    owner[image[index], point] = index
+    quality[image[index], point] = (fit * scale[:, None])[index, point]
+    return owner, quality
 
 
-def loss(predictions, centers, truth, labels):
+def loss(predictions, centers, truth, labels, image):
     """
     Return the mean loss of a batch and its parts as floats.
 
-    predictions: what the network returns; truth (B, M, 4) and labels (B, M) are padded: a label
-    is an index of CLASSES, len(CLASSES) for a vehicle of unknown kind, -1 for padding.
+    predictions: what the network returns for B images; truth (N, 4) are the objects of all of
+    them, labels (N,) their indices in CLASSES, or len(CLASSES) for a vehicle of unknown kind, and
+    image (N,) says to which image each belongs.
     """
     boxes, objectness, classes = predictions
-    exists = labels >= 0
-    known = exists & (labels < len(CLASSES))
-    probabilities = objectness.detach().sigmoid()
     per_class = torch.cat([classes.detach().softmax(dim=2),
                            torch.ones_like(objectness)[..., None]], dim=2)
-    index = labels.clamp(min=0)[:, None].expand(-1, boxes.shape[1], -1)
-    scores = probabilities[..., None] * per_class.gather(2, index)
-    owner, quality = assign(boxes.detach(), scores, centers, truth, exists)
+    scores = objectness.detach().sigmoid()[image] * per_class[image, :, labels]
+    owner, quality = assign(boxes.detach(), scores, centers, truth, image)
     positive = owner >= 0
-    total = quality.sum().clamp(min=1.0)
-    objects = _objectness_loss(objectness, quality, positive) / total
-    image = torch.arange(len(truth), device=truth.device)[:, None].expand_as(owner)[positive]
     mine, weight = owner[positive], quality[positive]
-    box = ((1 - distance_iou(boxes[positive], truth[image, mine])) * weight).sum() / total
-    kind = labels[image, mine]
-    told = known[image, mine]
-    cross = functional.cross_entropy(classes[positive][told], kind[told], reduction='none')
-    kinds = (cross * weight[told]).sum() / total
+    total = weight.sum().clamp(min=1.0)
+    box = ((1 - distance_iou(boxes[positive], truth[mine])) * weight).sum() / total
+    objects = _objectness_loss(objectness, quality, positive) / total
+    kinds = _class_loss(classes[positive], labels[mine], weight, image[mine])
     parts = {'box': box, 'object': objects, 'class': kinds}
     value = BOX_WEIGHT * box + OBJECT_WEIGHT * objects + CLASS_WEIGHT * kinds
     return value, {name: part.item() for name, part in parts.items()}
+
+
+def _class_loss(logits, labels, weight, image):
+    """
+    Return the cross entropy of the points (N, C) whose class is known, averaged over images.
+
+    Every image counts the same: a street with one bus teaches as much as a motorway full of cars.
+    """
+    known = labels < len(CLASSES)
+    if not known.any():
+        return logits.sum() * 0
+    logits, labels, weight, image = logits[known], labels[known], weight[known], image[known]
+    totals = torch.zeros(int(image.max()) + 1, device=image.device).index_add_(0, image, weight)
+    share = weight / totals[image].clamp(min=1e-6) / (totals > 0).sum().clamp(min=1)
+    return (functional.cross_entropy(logits, labels, reduction='none') * share).sum()
 
 
 def _objectness_loss(logits, quality, positive):

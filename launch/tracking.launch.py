@@ -33,7 +33,7 @@ ARGUMENTS = {
     'detector': ('true', SWITCH, 'Start the detector node.'),
     'params_file': (str(share('config/tracking.yaml')), None, 'Parameters of the nodes (YAML).'),
     'use_sim_time': ('false', SWITCH, 'Take the time from /clock: for simulators and bags.'),
-    'debug': ('false', SWITCH, 'Let the nodes log what they do.'),
+    'debug': ('false', SWITCH, 'Log what the nodes and ROS below them do.'),
     'transport': ('shared_memory', ['shared_memory', 'default'],
                   'How images travel: loss-free for large ones, or as ROS is set up.'),
 }
@@ -59,7 +59,9 @@ def start(context):
     if given['camera'] == 'true':
         changed = {'source': given['video'] or given['source']}
         if given['video']:
-            changed.update(loop=False, on_end='exit')
+            # its images wait for who is to see them all: detector and tracker take time to start
+            listeners = (given['detector'] == 'true') + (given['tracker'] != 'false')
+            changed.update(loop=False, on_end='exit', wait_for_subscribers=listeners)
         nodes.append(node('camera', given, context, changed,
                           on_exit=Shutdown() if given['video'] else None))
     if given['detector'] == 'true':
@@ -74,7 +76,6 @@ def node(name, given, context, changed, **options):
     # as text: ROS would read a number or a boolean into a path such as 0 or true
     changed = {key: ParameterValue(value, value_type=str) if isinstance(value, str) else value
                for key, value in changed.items() if value != ''}
-    logger = '.'.join([*given['namespace'].strip('/').split('/'), name]).lstrip('.')
     return Node(
         package='acme_tracking', executable=f'{name}_node', name=name,
         namespace=given['namespace'], output='screen', emulate_tty=True,
@@ -82,5 +83,5 @@ def node(name, given, context, changed, **options):
                     {'use_sim_time': given['use_sim_time'] == 'true', **changed}],
         additional_env=environment(context.environment)
         if given['transport'] == 'shared_memory' else {},
-        ros_arguments=['--log-level', f'{logger}:=debug'] if given['debug'] == 'true' else [],
+        ros_arguments=['--log-level', 'debug'] if given['debug'] == 'true' else [],
         **options)

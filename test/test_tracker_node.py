@@ -139,7 +139,9 @@ def test_it_asks_for_a_detection_and_takes_a_refusal(harness, capfd):
     assert 'could not serve a request (nothing_to_track): no image yet' in capfd.readouterr().err
 
 
-def test_without_a_detector_it_goes_on_warns_once_and_recovers(harness, capfd):
+def test_without_a_detector_it_goes_on_warns_once_and_recovers(graph, capfd, monkeypatch):
+    monkeypatch.setattr('acme_tracking.nodes.tracker.STARTUP_GRACE', 0.0)
+    harness = Harness(graph)
     harness.publish_until(lambda _: next(harness.indices) > 60)
     assert harness.diagnosis()[0].message in ('tracking without a detector', 'no images')
     service = harness.offer_redetect()
@@ -151,7 +153,9 @@ def test_without_a_detector_it_goes_on_warns_once_and_recovers(harness, capfd):
     harness.graph.node.destroy_service(service)
 
 
-def test_an_answer_that_never_comes_times_out_and_is_asked_for_again(harness, capfd):
+def test_an_answer_that_never_comes_times_out_and_is_asked_for_again(graph, capfd, monkeypatch):
+    monkeypatch.setattr('acme_tracking.nodes.tracker.STARTUP_GRACE', 0.0)
+    harness = Harness(graph)
     harness.tracker.set_parameters([Parameter('request_timeout', value=0.6)])
     silent = rclpy.create_node('silent')  # nobody spins it
     silent.create_service(Trigger, 'redetect', lambda _, response: response)

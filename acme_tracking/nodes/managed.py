@@ -271,6 +271,8 @@ class ManagedNode(LifecycleNode):
             try:
                 return callback(*arguments)
             except Exception:
+                if not self.context.ok():
+                    return None  # interrupted: nothing can be published any more
                 self._callback_errors += 1
                 self.get_logger().error(
                     f'{callback.__name__} failed and goes on with the next message:\n'

@@ -31,6 +31,9 @@ from vision_msgs.msg import Detection2DArray
 # An image this much older than the last one is not late, time itself went back (a bag that loops,
 # a simulation that restarts).
 TIME_JUMP = 100_000_000  # nanoseconds
+# A detector that has never answered is only missed after so many seconds: loading a network takes
+# longer than starting a tracker.
+STARTUP_GRACE = 30.0
 
 
 @dataclass
@@ -64,6 +67,7 @@ class TrackerNode(ManagedNode):
         self._pending = None          # the future of the request in flight
         self._timeouts = 0
         self._detector_answers = True
+        self._miss_detector_from = time.monotonic() + STARTUP_GRACE
         self._durations = deque(maxlen=100)
         self._tracks = self.publisher(Detection2DArray, 'tracks', RELIABLE_QOS)
         self._tentative = self.publisher(Detection2DArray, '~/tentative', RELIABLE_QOS)
@@ -223,6 +227,10 @@ class TrackerNode(ManagedNode):
             self._redetect.remove_pending_request(future)
 
     def _note_detector(self, answers, why=''):
+        if answers:
+            self._miss_detector_from = 0.0
+        elif time.monotonic() < self._miss_detector_from:
+            return
         if answers and not self._detector_answers:
             self.get_logger().info('the detector answers again')
         elif self._detector_answers and not answers:

@@ -39,6 +39,8 @@ from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+# Images per second of the rendered road by default.
+SCENE_RATE = 15.0
 AT_CONFIGURE = 'Takes effect when the node is configured.'
 # Seconds between the arrival of the last awaited subscription and the first image: the publisher
 # knows of the match before the other side does, and only then are images received.
@@ -100,7 +102,7 @@ class CameraParameters:
     scene_seed: int = parameter(
         0, f'Chooses road, light and traffic of the rendered road. {AT_CONFIGURE}', minimum=0)
     scene_density: float = parameter(
-        0.5, f'Traffic on the rendered road. {AT_CONFIGURE}', minimum=0.0, maximum=1.0)
+        0.2, f'Traffic on the rendered road. {AT_CONFIGURE}', minimum=0.0, maximum=1.0)
     scene_target: str = parameter(
         '', 'One more object on the rendered road, which goes to and fro across the picture: car, '
         f'truck, bus, motorcycle or person; empty for none. {AT_CONFIGURE}',

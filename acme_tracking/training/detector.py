@@ -41,11 +41,11 @@ class Knobs:
     average: float = 0.998  # EMA of weights: half of it is the last 350 steps
     clip: float = 10.0  # gradient norm; a rare odd batch must not throw the weights away
     side: int = 384  # input size of the finished network
-    first_side: float = 0.6  # share of `side` at the start: small images teach the basics fast
-    full_side: float = 0.75  # share of the training after which the images have full size
+    first_side: float = 0.65  # share of `side` for a start: small images teach most of it fast
+    grow: tuple = (0.7, 0.9)  # from and to which share of the training images grow to full size
     bank_power: float = 0.7  # a bank is drawn from as often as its size to this power says
-    mosaic: float = 0.5  # share of mosaics
-    calm: float = 0.1  # last share of the training, without mosaics and half without warps
+    mosaic: float = 0.25  # share of mosaics; more only pays in trainings of many hours
+    calm: float = 0.35  # last share of the training, without mosaics and half without warps
     seed: int = 0
 
 
@@ -216,8 +216,7 @@ def make_batch(banks, knobs, done, step):
     images.
     """
     rng = np.random.default_rng((knobs.seed, step))
-    growth = min(1.0, done / knobs.full_side)
-    side = knobs.side * (knobs.first_side + (1 - knobs.first_side) * growth)
+    side = knobs.side * float(np.interp(done, knobs.grow, (knobs.first_side, 1.0)))
     size = input_size(*ASPECTS[rng.integers(len(ASPECTS))], side * rng.uniform(0.85, 1.15))
     shares = np.array([len(bank) for bank in banks]) ** knobs.bank_power
     calm = done > 1 - knobs.calm

@@ -8,7 +8,8 @@ from acme_tracking.detection import CheckpointError, Detector
 from acme_tracking.detection.checkpoint import MAXIMUM_BYTES, shipped, Specification
 from acme_tracking.detection.detector import input_size
 from acme_tracking.detection.network import points
-from acme_tracking.scene import Scene
+from acme_tracking.geometry import iou
+from acme_tracking.scene import Scene, TARGET_ID
 from acme_tracking.training.data import CLASSES, CocoFile, RenderedScenes
 from acme_tracking.training.detector import evaluate
 import cv2
@@ -161,13 +162,13 @@ def test_shipped_weights_find_what_the_synthetic_road_shows():
 
 
 def test_shipped_weights_find_the_target_of_the_demo_scene():
-    scene = Scene(seed=3, target='car')
-    truth = scene.truth(20)
-    found = Detector.from_checkpoint()(scene.render(20))
-    target = truth.boxes[list(truth.ids).index(1)]
-    centers = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-    near = np.abs(centers - (target[:2] + target[2:]) / 2).max(axis=1) < 10
-    assert 'car' in found.labels[near]
+    scene = Scene(seed=0, target='car')
+    found, hits = Detector.from_checkpoint(classes=['car']), 0
+    for index in range(0, 200, 20):
+        truth = scene.truth(index)
+        boxes = found(scene.render(index)).boxes
+        hits += iou(truth.boxes[truth.ids == TARGET_ID], boxes).max() > 0.5
+    assert hits >= 8
 
 
 @pytest.mark.parametrize(('name', 'recall'), [('highway_val', 0.6), ('overpass_val', 0.6)])
@@ -182,7 +183,7 @@ def test_a_flipped_image_gives_flipped_boxes(data):
     sample = next(iter(CocoFile(data / 'detection' / 'highway_val.json')))
     detector = Detector.from_checkpoint(score_threshold=0.5)
     there = detector(sample.image)
+    detector.configure(0.15, detector.nms_threshold)  # the same object may score a little less
     back = detector(cv2.flip(sample.image, 1))
     mirrored = back.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [640, 0, 640, 0]
-    matched = [np.abs(mirrored - box).max(axis=1).min() < 8 for box in there.boxes]
-    assert np.mean(matched) > 0.7
+    assert (iou(there.boxes, mirrored).max(axis=1) > 0.5).mean() >= 0.8

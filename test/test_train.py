@@ -10,10 +10,11 @@ import time
 from acme_tracking.cli import main
 from acme_tracking.detection import Detector
 from acme_tracking.training.data import CLASSES, Sample, VEHICLE
-from acme_tracking.training.detector import evaluate, Knobs, make_batch, train
+from acme_tracking.training.detector import DivergenceError, evaluate, Knobs, make_batch, train
 import cv2
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 import torch
 
 SMALL = {'widths': [8, 16, 24, 32, 32], 'depths': [1, 1, 1, 1, 1], 'neck': 24}
@@ -39,7 +40,7 @@ def blocks(count, seed=0):
 
 
 def learn(out, **options):
-    arguments = {'epochs': 200, 'knobs': QUICK, 'network': SMALL, 'progress': False, 'threads': 2}
+    arguments = {'epochs': 160, 'knobs': QUICK, 'network': SMALL, 'progress': False, 'threads': 1}
     return train([blocks(4)], {'blocks': blocks(4)}, out, **{**arguments, **options})
 
 
@@ -52,7 +53,7 @@ def test_overfits_a_few_images_in_seconds(tmp_path):
     assert evaluate(detector, blocks(4))['ap50'] > 0.9
     sample = blocks(1)[0]
     found = detector(sample.image)
-    assert sorted(found.labels.tolist()) == ['car', 'person']
+    assert found.labels[:2].tolist() in (['car', 'person'], ['person', 'car'])
 
 
 def test_a_stopped_training_goes_on_exactly(tmp_path):
@@ -69,7 +70,7 @@ def test_a_stopped_training_goes_on_exactly(tmp_path):
 
     with pytest.raises(Stop):  # after some steps, as soon as the first validation is due
         train([blocks(4)], {'blocks': stopping(blocks(1))}, parts, epochs=12, knobs=QUICK,
-              network=SMALL, progress=False, threads=2, validate_every=0.3, save_every=0.0)
+              network=SMALL, progress=False, threads=1, validate_every=0.3, save_every=0.0)
     stopped = torch.load(parts / 'state.pt', weights_only=True)
     assert 0 < stopped['step'] < 12
     learn(parts, epochs=12, resume=True)
@@ -91,11 +92,34 @@ def test_a_state_of_another_network_is_refused(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
-    with pytest.raises(FloatingPointError, match=r'the loss is .* at step \d'):
+    with pytest.raises(DivergenceError, match=r'the loss is .* at step \d'):
         learn(tmp_path, knobs=replace(QUICK, rate=1e25, warmup=1))
 
 
-def test_batches_pad_boxes_and_grow_with_the_training():
+def test_without_validation_the_newest_weights_are_kept(tmp_path):
+    for epochs in (1, 2):
+        train([blocks(4)], {}, tmp_path, epochs=epochs, knobs=QUICK, network=SMALL, threads=1,
+              progress=False, resume=epochs == 2)
+    weights = load_file(tmp_path / 'detector.safetensors')
+    state = torch.load(tmp_path / 'state.pt', weights_only=True)
+    name = 'lateral.0.weight'
+    torch.testing.assert_close(weights[name].float(), state['averaged'][name], rtol=1e-2,
+                               atol=1e-4)
+
+
+@pytest.mark.parametrize('banks', [[], [[]], [blocks(1), []]])
+def test_a_bank_without_images_is_refused(tmp_path, banks):
+    with pytest.raises(ValueError, match='nothing to train on'):
+        train(banks, {}, tmp_path, epochs=1, progress=False)
+
+
+@pytest.mark.parametrize('wrong', [{'batch': 0}, {'rate': 0}, {'side': 8}])
+def test_senseless_knobs_are_refused(wrong):
+    with pytest.raises(ValueError, match=f'{next(iter(wrong))} '):
+        Knobs(**wrong)
+
+
+def test_batches_list_objects_and_grow_with_the_training():
     banks = [blocks(3), [Sample(s.image, s.boxes, np.array([VEHICLE] * 2)) for s in blocks(3)]]
     knobs = Knobs(batch=8, side=192)
     sizes = []

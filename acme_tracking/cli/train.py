@@ -16,7 +16,7 @@ def add_arguments(parser) -> None:
                           help='COCO file beside the folder of its images; may be repeated')
     detector.add_argument('--val', action='append', default=[], metavar='C.json',
                           help='COCO file to validate on; may be repeated')
-    detector.add_argument('--scenes', type=int, default=0, metavar='N',
+    detector.add_argument('--scenes', type=_count, default=0, metavar='N',
                           help='also train on N rendered images of the synthetic road')
     detector.add_argument('--out', required=True, metavar='RUN',
                           help='folder for detector.safetensors, metrics.json and the state')
@@ -32,7 +32,7 @@ def add_arguments(parser) -> None:
     detector.add_argument('--save-every', type=_positive, default=60.0, metavar='SECONDS',
                           help='how often the state to resume from is written')
     detector.add_argument('--seed', type=int, default=defaults.seed)
-    detector.add_argument('--threads', type=int, help='CPU threads; all cores if not given')
+    detector.add_argument('--threads', type=_count, help='CPU threads; all cores if not given')
 
 
 def run(arguments) -> int:
@@ -61,3 +61,10 @@ def _positive(text: str) -> float:
     if not value > 0:
         raise ValueError(text)
     return value
+
+
+def _count(text: str) -> int:
+    """Return a whole number above 0."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)

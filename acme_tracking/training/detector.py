@@ -48,6 +48,15 @@ class Knobs:
     calm: float = 0.35  # last share of the training, without mosaics and half without warps
     seed: int = 0
 
+    def __post_init__(self):
+        if self.batch < 1 or not self.rate > 0 or not 32 <= self.side <= 4096:
+            raise ValueError(f'batch must be at least 1, rate above 0 and side from 32 to 4096, '
+                             f'got {self.batch}, {self.rate} and {self.side}')
+
+
+class DivergenceError(ValueError):
+    """The loss is not finite: going on would only spoil the weights."""
+
 
 def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs=None,
           network=None, threads=None, progress=True, validate_every=600.0, save_every=60.0):
@@ -58,28 +67,24 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     validation: name -> iterable of Sample.
     epochs or minutes: how long; with minutes the rate's cosine follows the clock.  resume: go on
     from `out`/state.pt.  The best weights, by the mean AP50 over the validation sets, are
-    `out`/detector.safetensors.  Raises FloatingPointError when the loss is not finite.
+    `out`/detector.safetensors.  Raises DivergenceError when the loss is not finite.
     """
+    if not banks or not all(map(len, banks)):
+        raise ValueError('nothing to train on: every bank must hold an image')
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormal numbers, as vanishing moments are, cost 100 times
-    knobs = knobs or Knobs()
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    run = _Run(network, knobs, out)
+    run = _Run(network, knobs or Knobs(), Path(out))
     if resume:
         run.restore()
-    steps = math.ceil(epochs * sum(map(len, banks)) / knobs.batch) if epochs else None
+    steps = math.ceil(epochs * sum(map(len, banks)) / run.knobs.batch) if epochs else None
     saved = validated = time.monotonic()
     bar = tqdm(total=steps, initial=run.step, unit='step', disable=not progress,
                dynamic_ncols=True)
     while (done := run.share(steps, minutes)) < 1:
-        started = time.monotonic()
-        parts = run.train_step(banks, done)
-        now = time.monotonic()
-        run.seconds += now - started
+        bar.set_postfix(run.train_step(banks, done), done=f'{done:.1%}', refresh=False)
         bar.update()
-        bar.set_postfix(parts, done=f'{done:.1%}', refresh=False)
+        now = time.monotonic()
         if now - saved > save_every:
             run.save()
             saved = time.monotonic()
@@ -98,6 +103,7 @@ class _Run:
     def __init__(self, arguments, knobs, out):
         torch.manual_seed(knobs.seed)
         self.knobs, self.out = knobs, out
+        out.mkdir(parents=True, exist_ok=True)
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         self.specification = checkpoint.Specification(
             classes=CLASSES, input_size=knobs.side, arguments=arguments or {})
@@ -117,8 +123,8 @@ class _Run:
                    self.seconds / (60 * minutes) if minutes else 0.0)
 
     def train_step(self, banks, done):
-        """Take one step; return the parts of the loss."""
-        knobs = self.knobs
+        """Take one step; return what the progress bar shows."""
+        knobs, started = self.knobs, time.monotonic()
         rate = knobs.rate * min(1.0, (self.step + 1) / knobs.warmup) \
             * (0.02 + 0.98 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
         for group in self.optimizer.param_groups:
@@ -133,8 +139,8 @@ class _Run:
         value, parts = loss(predictions, centers, *(torch.from_numpy(each).to(self.device)
                                                     for each in objects))
         if not torch.isfinite(value):
-            raise FloatingPointError(f'the loss is {value.item()} at step {self.step} ({parts}); '
-                                     'try a lower rate')
+            raise DivergenceError(f'the loss is {value.item()} at step {self.step} ({parts}); '
+                                  'try a lower rate')
         self.optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), knobs.clip)
@@ -142,6 +148,7 @@ class _Run:
         self.step += 1
         self._average()
         self.losses.append(value.item())
+        self.seconds += time.monotonic() - started
         return {'loss': f'{np.mean(self.losses[-100:]):.3f}', 'side': f'{images.shape[-1]}'}
 
     @torch.no_grad()
@@ -168,7 +175,7 @@ class _Run:
         self.losses.clear()
         bar.write(f'step {self.step}: ' + ', '.join(
             f'{name} AP50 {result["ap50"]:.3f}' for name, result in results.items()))
-        if mean > self.best:
+        if mean >= self.best:  # without validation, the newest
             self.best = mean
             checkpoint.save(self.out / 'detector.safetensors', self.averaged, self.specification)
         metrics = {'best_ap50': self.best, 'knobs': asdict(self.knobs), 'history': self.history}

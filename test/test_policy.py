@@ -1,5 +1,6 @@
 """When the detector is asked: the policy knows nothing but stamps and confidences."""
 from acme_tracking.tracking.policy import (
+    EVERY_NTH_IMAGE,
     LOW_CONFIDENCE,
     NEWCOMERS_DUE,
     NOTHING_TO_TRACK,
@@ -73,3 +74,13 @@ def test_one_request_is_in_flight_until_it_is_answered_or_times_out():
     assert subject.timeouts == 0
     assert ask(subject, 1.1, {}) == NOTHING_TO_TRACK
     assert subject.timeouts == 1
+
+
+def test_the_classic_scheme_asks_on_every_nth_image_and_for_nothing_else():
+    subject = policy(detect_every=3, minimum_interval=100.0)
+    reasons = []
+    for image in range(7):
+        reasons.append(ask(subject, image / 30, {1: 0.0} if image % 2 else {}, coasting=[1]))
+        subject.answered()
+    assert reasons == [EVERY_NTH_IMAGE, None, None, EVERY_NTH_IMAGE, None, None, EVERY_NTH_IMAGE]
+    assert ask(policy(detect_every=1), 0.0, {}) == EVERY_NTH_IMAGE

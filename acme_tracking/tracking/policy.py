@@ -9,7 +9,8 @@ from acme_tracking.parameters import parameter
 NOTHING_TO_TRACK = 'nothing_to_track'
 LOW_CONFIDENCE = 'low_confidence'
 NEWCOMERS_DUE = 'newcomers_due'
-REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, NEWCOMERS_DUE)
+EVERY_NTH_IMAGE = 'every_nth_image'
+REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, NEWCOMERS_DUE, EVERY_NTH_IMAGE)
 
 
 @dataclass
@@ -30,6 +31,9 @@ class RequestParameters:
     request_timeout: float = parameter(
         2.0, 'A request without an answer for this long is given up.',
         minimum=0.01, maximum=3600.0)
+    detect_every: int = parameter(
+        0, 'Ask on every so manieth image and for no other reason, the classic scheme, to compare '
+        'with; 0 asks on demand.', minimum=0, maximum=100000)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class RequestPolicy:
 
     def reset(self) -> None:
         """Forget what was asked, as after a jump in time."""
+        self._images = 0
         self._last = None        # stamp of the last request
         self._in_flight = False
         self._asked_for = set()  # ids that asked, and have not recovered since
@@ -63,17 +68,16 @@ class RequestPolicy:
     def decide(self, stamp: int, confidences: Mapping[int, float],
                coasting: Collection[int]) -> Request | None:
         """
-        Return a request when the detector should run now.
+        Return a request when the detector should run now; call it once per image.
 
         stamp: of the newest image; confidences: of every track by its id; coasting: the ids of
         those that are lost for the moment.
         """
+        self._images += 1
         recovered = self.parameters.request_confidence + self.parameters.request_hysteresis
         self._asked_for = {track for track in self._asked_for & confidences.keys()
                            if not confidences[track] >= recovered}  # NaN is no recovery
-        if not self._may_ask(stamp):
-            return None
-        reason = self._reason(stamp, confidences, coasting)
+        reason = None if self._waits(stamp) else self._reason(stamp, confidences, coasting)
         if reason is None:
             return None
         self._asked_for.update(self._doubtful(confidences))
@@ -87,22 +91,27 @@ class RequestPolicy:
     def _seconds_since_last(self, stamp) -> float:
         return float('inf') if self._last is None else (stamp - self._last) * 1e-9
 
-    def _may_ask(self, stamp) -> bool:
-        since = self._seconds_since_last(stamp)
-        if self._in_flight and since >= self.parameters.request_timeout:
+    def _waits(self, stamp) -> bool:
+        """Tell whether a request is in flight; one that took too long is given up."""
+        if self._in_flight and (self._seconds_since_last(stamp)
+                                >= self.parameters.request_timeout):
             self._in_flight = False
             self.timeouts += 1
-        return not self._in_flight and since >= self.parameters.minimum_interval
+        return self._in_flight
 
     def _doubtful(self, confidences):
         return {track for track, confidence in confidences.items()
                 if not confidence >= self.parameters.request_confidence}
 
     def _reason(self, stamp, confidences, coasting):
+        every = self.parameters.detect_every
+        if every:
+            return EVERY_NTH_IMAGE if (self._images - 1) % every == 0 else None
+        since = self._seconds_since_last(stamp)
+        if since < self.parameters.minimum_interval:
+            return None
         if not confidences:
             return NOTHING_TO_TRACK
         if coasting or self._doubtful(confidences) - self._asked_for:
             return LOW_CONFIDENCE
-        if self._seconds_since_last(stamp) >= self.parameters.newcomers_interval:
-            return NEWCOMERS_DUE
-        return None
+        return NEWCOMERS_DUE if since >= self.parameters.newcomers_interval else None

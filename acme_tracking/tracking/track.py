@@ -34,7 +34,7 @@ class Track:
         self.detections = 0      # how many detections it was paired with
         self.misses = 0          # how many detector runs in a row did not see it
         self.detected_at = 0     # stamp of the newest of its detections
-        self._visual = visual
+        self.visual = visual
         self._votes = Counter()  # summed detection scores by label
         self._stamps, self._boxes, self._weights = [], [], []
         self._motion: Motion | None = None  # while coasting
@@ -70,7 +70,7 @@ class Track:
         """Take a detection on the image of `stamp`: restart there, forget what came later."""
         while self._stamps and self._stamps[-1] >= stamp:
             self._stamps.pop(), self._boxes.pop(), self._weights.pop()
-        self._visual.start(image, box)
+        self.visual.start(image, box)
         self._record(stamp, box, weight=1.0)
         self._votes[label] += score
         self.confidence = score
@@ -81,12 +81,19 @@ class Track:
             self.state = State.CONFIRMED
         self._motion = None
 
-    def follow(self, stamp: int, image: np.ndarray, threshold: float, max_coast: float) -> None:
-        """Go on to the next image: by sight while confidence holds, else by prediction."""
-        if self.state is State.DROPPED:
-            return
-        if self.state is not State.COASTING:
-            box, self.confidence = self._visual.update(image)
+    @property
+    def is_followed(self) -> bool:
+        """Whether the visual tracker is to be updated with the next image."""
+        return self.state in (State.TENTATIVE, State.CONFIRMED)
+
+    def follow(self, stamp: int, seen, threshold: float, max_coast: float) -> None:
+        """
+        Go on to the next image: by sight while confidence holds, else by prediction.
+
+        `seen` is the box and confidence of the visual tracker, None while it is not updated.
+        """
+        if seen is not None:
+            box, self.confidence = seen
             if self.confidence >= threshold:  # written so that NaN coasts
                 self._record(stamp, box, weight=self.confidence)
                 return

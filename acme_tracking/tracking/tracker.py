@@ -20,7 +20,7 @@ from acme_tracking.tracking.association import assign, pairing_cost
 from acme_tracking.tracking.buffer import ImageBuffer
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
-from acme_tracking.tracking.visual import make_tracker, TRACKER_NAMES
+from acme_tracking.tracking.visual import make_tracker, TRACKER_NAMES, update_all
 import numpy as np
 
 # A track is dropped when less than this share of its box lies inside the image.
@@ -36,7 +36,7 @@ class TrackingParameters(RequestParameters):
     """How objects are followed; durations in seconds of image time."""
 
     tracker: str = parameter(
-        'dlib', 'The visual tracker.', choices=TRACKER_NAMES, read_only=True)
+        'correlation', 'The visual tracker.', choices=TRACKER_NAMES, read_only=True)
     confidence_threshold: float = parameter(
         0.2, 'A track whose confidence is not at least this coasts.', minimum=0.0, maximum=1.0)
     max_coast: float = parameter(
@@ -133,8 +133,8 @@ class MultiObjectTracker:
             self.reset()
             self._buffer.add(stamp, image)
         self.stamp, self._shape = stamp, image.shape
+        self._follow(self._tracks, stamp, image)
         for track in self._tracks:
-            self._follow(track, stamp, image)
             track.forget_before(stamp - int(self.parameters.buffer_seconds * 1e9))
         self._drop_dead()
         while self._early and self._early[0][0] <= stamp:
@@ -180,8 +180,7 @@ class MultiObjectTracker:
         self._note_misses(fused_at, [row for row, _ in pairs])
         touched += self._start_unpaired(fused_at, image, detections, pairs)
         for later, later_image in self._buffer.after(fused_at, self.parameters.replay_images):
-            for track in touched:
-                self._follow(track, later, later_image)
+            self._follow(touched, later, later_image)
         self._drop_dead()
         self._merge()
 
@@ -243,9 +242,15 @@ class MultiObjectTracker:
 
     # What both calls need
 
-    def _follow(self, track, stamp, image):
-        track.follow(stamp, image, self.parameters.confidence_threshold,
-                     self.parameters.max_coast)
+    def _follow(self, tracks, stamp, image):
+        """Take tracks to a later image, the visual trackers all at once."""
+        followed = [track for track in tracks if track.is_followed]
+        seen = dict(zip([track.id for track in followed],
+                        update_all([track.visual for track in followed], image)))
+        for track in tracks:
+            if track.state is not State.DROPPED:
+                track.follow(stamp, seen.get(track.id), self.parameters.confidence_threshold,
+                             self.parameters.max_coast)
 
     def _is_visible(self, boxes):
         """Return bool (N,): proper boxes of which enough lies inside the image."""

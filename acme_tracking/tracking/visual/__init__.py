@@ -28,10 +28,16 @@ class VisualTracker(Protocol):
         Returns the box, float32 (4,), and the confidence in [0, 1] that it is on the object
         (0.5: as likely as not); 0 with the last box when nothing can be said.  Raises
         RuntimeError before `start`.
+
+        A tracker may also have a static method `update_many(trackers, image)` that returns a list
+        of these for many trackers of its kind, cheaper than one after the other.
         """
 
 
-_TRACKERS = {'dlib': ('acme_tracking.tracking.visual.dlib', 'DlibTracker')}
+_TRACKERS = {
+    'correlation': ('acme_tracking.tracking.visual.correlation', 'CorrelationTracker'),
+    'dlib': ('acme_tracking.tracking.visual.dlib', 'DlibTracker'),
+}
 
 TRACKER_NAMES = tuple(_TRACKERS)
 
@@ -67,3 +73,10 @@ def make_tracker(name: str) -> VisualTracker:
         usable = [other for other, reason in availability().items() if not reason]
         raise RuntimeError(f"tracker '{name}' cannot be used here: {error} "
                            f'(usable: {", ".join(usable) or "none"})') from error
+
+
+def update_all(trackers, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Update trackers of one kind: all at once where that kind can, else one by one."""
+    if trackers and hasattr(trackers[0], 'update_many'):
+        return trackers[0].update_many(trackers, image)
+    return [tracker.update(image) for tracker in trackers]

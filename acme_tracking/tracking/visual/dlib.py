@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from acme_tracking import geometry
+from acme_tracking.tracking.visual.boxes import starting_box
 import dlib
 import numpy as np
 
@@ -29,16 +30,10 @@ class DlibTracker:
 
     def start(self, image: np.ndarray, box) -> None:
         """Learn the object in `box` of `image`."""
-        box = geometry.as_boxes(box)
-        height, width = image.shape[:2]
-        visible = geometry.clip(box, width, height)
-        if not geometry.is_proper(box)[0] or geometry.area(visible)[0] < 1:
-            raise ValueError(f'a tracker must start on a box inside the {width} x {height} image, '
-                             f'got {box[0].tolist()}')
-        self._box = box[0]
+        self._box = starting_box(image, box)
         self._tracker = dlib.correlation_tracker()
         self._tracker.start_track(np.ascontiguousarray(image),
-                                  dlib.drectangle(*box[0].tolist()))
+                                  dlib.drectangle(*self._box.tolist()))
 
     def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """Find the object in `image`; return its box and confidence."""

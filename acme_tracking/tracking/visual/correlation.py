@@ -1,0 +1,395 @@
+"""
+Our own correlation tracker: background-aware, with scale, many objects at once.
+
+- Translation: a correlation filter on gradient orientations and colour that is trained on the
+  surroundings of the object too, but may only have values on the object itself (H. Kiani
+  Galoogahi, A. Fagg, S. Lucey, Learning Background-Aware Correlation Filters for Visual Tracking,
+  2017: BACF, solved by ADMM).
+- Scale: a second filter over a pyramid of sizes (M. Danelljan et al., Accurate Scale Estimation
+  for Robust Visual Tracking, 2014: DSST), around a size that is predicted from how it changed
+  last: at a few images per second an approaching vehicle grows faster than a pyramid is wide.
+- Orientations are histograms as in HOG (N. Dalal, B. Triggs, 2005), but a gradient is split among
+  bins by the square of the cosine to each, which needs no angles and no tables.
+- Learning is skipped while the confidence is low, so that the filters do not learn an occluder.
+
+All objects of an image go through the same array operations, in chunks on a pool of threads:
+NumPy, SciPy and OpenCV let go of the interpreter's lock.
+"""
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+import math
+import os
+
+from acme_tracking.tracking.visual.boxes import starting_box
+import cv2
+import numpy as np
+from scipy import fft
+
+# The search window is so many times as wide and high as a square object; longer shapes get the
+# same margin on all sides.
+PADDING = 2.5
+# Pixels of the window and of one cell of the histograms, and cells of the window.
+WINDOW, CELL = 64, 2
+CELLS = WINDOW // CELL
+# Width of the wanted response in cells, and how much of the last model survives one update.
+RESPONSE_SIGMA = 1.28
+LEARNING_RATE = 0.025
+# ADMM (Boyd et al., 2011): the first penalty, its growth, and the steps at start and later.
+PENALTY, PENALTY_GROWTH, REGULARIZATION = 1.0, 10.0, 0.01
+STEPS_AT_START, STEPS = 4, 2
+# The pyramid: its sizes, the step from one to the next, pixels of a level, width of the response.
+LEVELS, LEVEL_STEP, LEVEL_SIZE = 17, 1.03, 16
+LEVEL_SIGMA = 0.0314  # of the logarithm of the size
+SCALE_LEARNING_RATE = 0.04
+SCALE_MARGIN = 1.1    # a level shows so many times the object
+# How much of the last changes of size is expected to go on, and how fast the mean of them follows.
+SCALE_INERTIA, SCALE_INERTIA_RATE = 0.5, 0.3
+MINIMUM_SIZE = 4.0    # pixels
+# The two filters are learned in turn, every second image each.
+TURN = 2
+# Objects in one set of array operations, at most: small enough for the processor's cache.
+CHUNK = 16
+THREADS = os.cpu_count() or 1
+
+# A logistic curve of the peak of the response and of the logarithm of its peak-to-sidelobe ratio
+# brings them to [0, 1].  Origin of the constants: see docs/confidence.md.
+PEAK_WEIGHT, RATIO_WEIGHT, BIAS = 7.17, 2.76, -9.95
+LEARN_ABOVE = 0.3
+
+ORIENTATIONS = 8
+COLOR_SCALE = np.array([1 / 80, 1 / 30, 1 / 30], dtype=np.float32)
+
+
+def features(patches: np.ndarray) -> np.ndarray:
+    """
+    Return histograms of gradient orientations and mean colours on a grid of cells.
+
+    `patches` are BGR, uint8 (N, size, size, 3); the result is float32 (N, channels, cells,
+    cells).
+    """
+    count, size = patches.shape[:2]
+    lab = cv2.cvtColor(patches.reshape(count * size, size, 3), cv2.COLOR_BGR2LAB)
+    oriented = _orientations(lab[..., 0].astype(np.float32), count)
+    # Opposite directions together: dark on bright and bright on dark look the same.
+    half = ORIENTATIONS // 2
+    oriented = np.concatenate([oriented, oriented[:, :half] + oriented[:, half:]], axis=1)
+    energy = oriented[:, :ORIENTATIONS].sum(axis=1) ** 2
+    oriented /= np.sqrt(_blurred(energy) + 4)[:, np.newaxis]
+    np.minimum(oriented, 0.5, out=oriented)
+    color = _pooled(lab, count).astype(np.float32).transpose(0, 3, 1, 2)
+    color -= color.mean(axis=(2, 3), keepdims=True)
+    color *= COLOR_SCALE[:, np.newaxis, np.newaxis]
+    np.clip(color, -0.5, 0.5, out=color)
+    return np.concatenate([oriented, color], axis=1)
+
+
+def _orientations(grey, count):
+    """Return the gradients of a stack of patches, split among orientations and pooled."""
+    size = grey.shape[1]
+    gx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)
+    gy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
+    edges = gy.reshape(count, size, size)
+    edges[:, 0] = edges[:, -1] = 0  # between two patches of the stack
+    # not cv2.magnitude, whose last bits depend on where the arrays lie in memory
+    weight = 1 / (np.sqrt(gx * gx + gy * gy) + 1e-3)
+    half = ORIENTATIONS // 2
+    split = np.empty((count, ORIENTATIONS, size // CELL, size // CELL), dtype=np.float32)
+    for index, (cosine, sine) in enumerate(_directions):
+        along = cv2.addWeighted(gx, cosine, gy, sine, 0)
+        energy = along * along
+        energy *= weight
+        ahead = _pooled(energy * (along > 0), count)
+        split[:, index] = ahead
+        split[:, index + half] = _pooled(energy, count) - ahead
+    return split
+
+
+def _pooled(stack, count):
+    """Average a stack of patches (N * size, size, ...) over cells: (N, cells, cells, ...)."""
+    cells = stack.shape[1] // CELL
+    pooled = cv2.resize(stack, (cells, count * cells), interpolation=cv2.INTER_AREA)
+    return pooled.reshape(count, cells, cells, *stack.shape[2:])
+
+
+def _blurred(planes):
+    """Average each of (N, cells, cells) over 3 x 3 cells."""
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode='edge')
+    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    return (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
+
+
+def _gaussian(count, sigma):
+    return np.exp(-0.5 * ((np.arange(count) - count // 2) / sigma) ** 2).astype(np.float32)
+
+
+def _hann(count):
+    return np.hanning(count + 2)[1:-1].astype(np.float32)
+
+
+def _support():
+    """Return bool (cells, cells): where a filter may have values, which is on the object."""
+    width = int(round(CELLS / PADDING)) | 1
+    first = CELLS // 2 - width // 2
+    mask = np.zeros((CELLS, CELLS), dtype=bool)
+    mask[first:first + width, first:first + width] = True
+    return mask
+
+
+_directions = [(math.cos(angle), math.sin(angle)) for angle in
+               np.arange(ORIENTATIONS // 2) * 2 * math.pi / ORIENTATIONS]
+_window = np.outer(_hann(CELLS), _hann(CELLS))
+_response = fft.rfft2(fft.ifftshift(np.outer(*2 * [_gaussian(CELLS, RESPONSE_SIGMA)])))
+_mask = _support().astype(np.float32)
+_levels = (LEVEL_STEP ** (np.arange(LEVELS) - LEVELS // 2)).astype(np.float32)
+_level_window = _hann(LEVELS)[:, np.newaxis]
+_level_response = fft.fft(fft.ifftshift(
+    _gaussian(LEVELS, LEVEL_SIGMA / math.log(LEVEL_STEP)))).astype(np.complex64)
+_pool = ThreadPoolExecutor(THREADS, thread_name_prefix='correlation')
+
+
+class CorrelationTracker:
+    """One object; see `VisualTracker` for the protocol, and the module for the method."""
+
+    def __init__(self):
+        """Create a tracker that follows nothing yet."""
+        self._box = None
+
+    def start(self, image: np.ndarray, box) -> None:
+        """Learn the object in `box` of `image`."""
+        self._box = starting_box(image, box)
+        self._center = (self._box[:2] + self._box[2:]) / 2
+        self._size = np.maximum(self._box[2:] - self._box[:2], MINIMUM_SIZE)
+        self._growth = 0.0   # change of the logarithm of the size from image to image
+        self._updates = 0
+        self._model = self._filter = self._numerator = self._denominator = None
+        image = _as_bgr(image)
+        patches, windows = _cut_windows(image, [self])
+        _learn_filters([self], patches)
+        _learn_levels([self], patches, windows)
+
+    def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
+        """Find the object in `image`; return its box and confidence."""
+        return self.update_many([self], image)[0]
+
+    @staticmethod
+    def update_many(trackers, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
+        """Find the objects of many trackers in `image`; return a box and confidence for each."""
+        if any(tracker._box is None for tracker in trackers):
+            raise RuntimeError('update before start: there is no object to follow')
+        image = _as_bgr(image)
+        results = _pool.map(lambda chunk: _update(chunk, image), _chunks(trackers))
+        return [result for chunk in results for result in chunk]
+
+
+def _chunks(trackers):
+    """Split into equal parts, as many for every thread; two objects are worth a thread."""
+    threads = min(THREADS, max(1, len(trackers) // 2))
+    count = threads * math.ceil(len(trackers) / (threads * CHUNK))
+    return [trackers[part * len(trackers) // count:(part + 1) * len(trackers) // count]
+            for part in range(count)]
+
+
+def _as_bgr(image):
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
+
+
+def _update(trackers, image):
+    patches, windows = _cut_windows(image, trackers)
+    confidences = _move(trackers, patches, windows, image.shape)
+    _resize(trackers, patches, windows, image.shape)
+    results = []
+    for tracker, confidence in zip(trackers, confidences):
+        half = tracker._size / 2
+        tracker._box = np.concatenate([tracker._center - half, tracker._center + half])
+        results.append((tracker._box, confidence))
+    sure = [row for row, confidence in enumerate(confidences) if confidence >= LEARN_ABOVE]
+    _learn([trackers[row] for row in sure], image, patches[sure], windows[sure])
+    return results
+
+
+# Patches
+
+
+def _cut_windows(image, trackers):
+    """Return the search windows: patches (N, WINDOW, WINDOW, 3), and x0 y0 x1 y1 (N, 4)."""
+    sizes = np.array([tracker._size for tracker in trackers])
+    margins = (PADDING - 1) * (sizes + np.sqrt(sizes.prod(axis=1, keepdims=True))) / 2
+    centers = np.array([tracker._center for tracker in trackers])
+    windows = np.rint(np.concatenate([centers - (sizes + margins) / 2,
+                                      centers + (sizes + margins) / 2], axis=1)).astype(int)
+    windows[:, 2:] = np.maximum(windows[:, 2:], windows[:, :2] + 2)
+    patches = np.empty((len(trackers), WINDOW, WINDOW, 3), dtype=np.uint8)
+    for patch, window in zip(patches, windows):
+        _cut(image, window, patch)
+    return patches, windows.astype(np.float32)
+
+
+def _cut(image, window, patch):
+    """Scale a window of the image into a patch; what lies outside repeats the image's border."""
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = window.tolist()
+    left, right = min(max(x0, 0), width - 1), max(min(x1, width), 1)
+    top, bottom = min(max(y0, 0), height - 1), max(min(y1, height), 1)
+    inside = image[top:max(bottom, top + 1), left:max(right, left + 1)]
+    # where the inner part comes to lie in the patch, at least a pixel of it
+    first_x, last_x = _span(left - x0, right - x0, x1 - x0)
+    first_y, last_y = _span(top - y0, bottom - y0, y1 - y0)
+    size = last_x - first_x, last_y - first_y
+    shrinks = inside.shape[0] > size[1] and inside.shape[1] > size[0]
+    scaled = cv2.resize(inside, size,
+                        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if size != (WINDOW, WINDOW):
+        scaled = cv2.copyMakeBorder(scaled, first_y, WINDOW - last_y, first_x, WINDOW - last_x,
+                                    cv2.BORDER_REPLICATE)
+    patch[:] = scaled
+
+
+def _span(first, last, length):
+    first = min(max(round(first * WINDOW / length), 0), WINDOW - 1)
+    return first, min(max(round(last * WINDOW / length), first + 1), WINDOW)
+
+
+def _cut_levels(trackers, patches, windows, sizes):
+    """Return the pyramid of every object, sampled from its patch: (N * LEVELS, ..., 3)."""
+    offsets = (np.arange(LEVEL_SIZE, dtype=np.float32) + 0.5) / LEVEL_SIZE - 0.5
+    spread = SCALE_MARGIN * _levels[:, np.newaxis] * offsets          # (LEVELS, LEVEL_SIZE)
+    centers = np.array([tracker._center for tracker in trackers], dtype=np.float32)
+    extent = WINDOW / (windows[:, 2:] - windows[:, :2])
+    grid = [np.clip((centers[:, axis, np.newaxis, np.newaxis] - windows[:, axis, np.newaxis,
+                                                                        np.newaxis]
+                     + spread * sizes[:, axis, np.newaxis, np.newaxis])
+                    * extent[:, axis, np.newaxis, np.newaxis] - 0.5, 0, WINDOW - 1)
+            for axis in (0, 1)]                                       # (N, LEVELS, LEVEL_SIZE)
+    # the patches lie one below the other
+    grid[1] += WINDOW * np.arange(len(trackers), dtype=np.float32)[:, np.newaxis, np.newaxis]
+    shape = (len(trackers), LEVELS, LEVEL_SIZE, LEVEL_SIZE)
+    map_x = np.broadcast_to(grid[0][:, :, np.newaxis, :], shape).reshape(-1, LEVEL_SIZE)
+    map_y = np.broadcast_to(grid[1][:, :, :, np.newaxis], shape).reshape(-1, LEVEL_SIZE)
+    levels = cv2.remap(patches.reshape(-1, WINDOW, 3), np.ascontiguousarray(map_x),
+                       np.ascontiguousarray(map_y), cv2.INTER_LINEAR)
+    return levels.reshape(-1, LEVEL_SIZE, LEVEL_SIZE, 3)
+
+
+# Translation
+
+
+def _window_spectrum(patches):
+    return fft.rfft2(features(patches) * _window)
+
+
+def _move(trackers, patches, windows, shape):
+    """Move the objects to the peaks of their responses; return the confidences."""
+    filters = np.array([tracker._filter for tracker in trackers])
+    responses = fft.irfft2((filters * _window_spectrum(patches)).sum(axis=1), s=(CELLS, CELLS))
+    responses = fft.fftshift(responses, axes=(1, 2))
+    rows, columns = np.divmod(responses.reshape(len(trackers), -1).argmax(axis=1), CELLS)
+    each = np.arange(len(trackers))
+    shift = np.stack([_refined(responses[each, rows], columns),
+                      _refined(responses[each, :, columns], rows)], axis=1) - CELLS // 2
+    # From cells of the window to pixels of the image, from the middle of the rounded window.
+    scale = (windows[:, 2:] - windows[:, :2]) / CELLS
+    centers = (windows[:, :2] + windows[:, 2:]) / 2 + shift * scale
+    for tracker, center in zip(trackers, np.clip(centers, 0, (shape[1], shape[0]))):
+        tracker._center = center.astype(np.float32)
+    return [_confidence(*one) for one in zip(responses, rows, columns)]
+
+
+def _refined(curves, peaks):
+    """Return the peaks of curves (N, K), refined by parabolas through three points each."""
+    each, inner = np.arange(len(peaks)), np.clip(peaks, 1, curves.shape[1] - 2)
+    before, at, after = (curves[each, inner + step] for step in (-1, 0, 1))
+    curvature = before - 2 * at + after
+    offset = np.where(curvature < 0, (before - after) / (2 * np.where(curvature, curvature, 1)), 0)
+    return np.where(inner == peaks, peaks + np.clip(offset, -0.5, 0.5), peaks)
+
+
+def _confidence(response, row, column) -> float:
+    """Return the confidence in [0, 1] of a response (CELLS, CELLS) with its peak in a cell."""
+    radius = CELLS // 10
+    peak = float(response[row, column])
+    around = np.ones(response.shape, dtype=bool)
+    around[max(0, row - radius):row + radius + 1, max(0, column - radius):column + radius + 1] = 0
+    sidelobe = response[around]
+    ratio = (peak - float(sidelobe.mean())) / (float(sidelobe.std()) + 1e-6)
+    if not (math.isfinite(ratio) and ratio > 0):
+        return 0.0  # an image without any structure
+    logit = PEAK_WEIGHT * peak + RATIO_WEIGHT * math.log(ratio) + BIAS
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+def _learn_filters(trackers, patches):
+    """Update the models and solve for filters with values on the objects only (BACF)."""
+    spectra = _window_spectrum(patches)
+    fresh = trackers[0]._filter is None
+    if not fresh:
+        models = np.array([tracker._model for tracker in trackers])
+        spectra = models + np.float32(LEARNING_RATE * TURN) * (spectra - models)
+    filters = np.zeros_like(spectra) if fresh else np.array(
+        [tracker._filter for tracker in trackers])
+    wanted = spectra.conj() * _response
+    power = (np.abs(spectra) ** 2).sum(axis=1, keepdims=True)
+    multiplier, penalty = np.zeros_like(spectra), np.float32(PENALTY)
+    for _ in range(STEPS_AT_START if fresh else STEPS):
+        right = wanted + penalty * (filters - multiplier)
+        free = (right - spectra.conj() * ((spectra * right).sum(axis=1, keepdims=True)
+                                          / (power + penalty))) / penalty
+        spatial = fft.irfft2(free + multiplier, s=(CELLS, CELLS))
+        filters = fft.rfft2(spatial * (_mask * (penalty / (penalty + REGULARIZATION))))
+        multiplier += free - filters
+        penalty *= np.float32(PENALTY_GROWTH)
+    for tracker, model, solved in zip(trackers, spectra, filters):
+        tracker._model, tracker._filter = model, solved
+
+
+# Scale
+
+
+def _level_spectrum(trackers, patches, windows, sizes):
+    levels = features(_cut_levels(trackers, patches, windows, sizes))
+    return fft.fft(levels.reshape(len(trackers), LEVELS, -1) * _level_window, axis=1)
+
+
+def _resize(trackers, patches, windows, shape):
+    """Grow or shrink the objects to the peaks of their responses over the pyramid."""
+    expected = SCALE_INERTIA * np.array([tracker._growth for tracker in trackers])
+    sizes = np.array([tracker._size for tracker in trackers])
+    sizes = (sizes * np.exp(expected)[:, np.newaxis]).astype(np.float32)
+    spectra = _level_spectrum(trackers, patches, windows, sizes)
+    response = (np.array([tracker._numerator for tracker in trackers]) * spectra).sum(axis=2)
+    response /= np.array([tracker._denominator for tracker in trackers]) + 1
+    response = fft.fftshift(fft.ifft(response, axis=1).real, axes=1)
+    steps = _refined(response, response.argmax(axis=1)) - LEVELS // 2
+    growth = np.clip(expected + steps * math.log(LEVEL_STEP), -0.2, 0.2)
+    limits = 1.2 * np.array([shape[1], shape[0]])
+    for tracker, change in zip(trackers, growth):
+        tracker._growth += SCALE_INERTIA_RATE * (float(change) - tracker._growth)
+        tracker._size = np.clip(tracker._size * math.exp(change), MINIMUM_SIZE,
+                                limits).astype(np.float32)
+
+
+def _learn_levels(trackers, patches, windows):
+    sizes = np.array([tracker._size for tracker in trackers], dtype=np.float32)
+    spectra = _level_spectrum(trackers, patches, windows, sizes)
+    numerators = spectra.conj() * _level_response[:, np.newaxis]
+    denominators = (np.abs(spectra) ** 2).sum(axis=2)
+    for tracker, numerator, denominator in zip(trackers, numerators, denominators):
+        if tracker._numerator is None:
+            tracker._numerator, tracker._denominator = numerator, denominator
+            continue
+        rate = np.float32(SCALE_LEARNING_RATE)
+        tracker._numerator += rate * (numerator - tracker._numerator)
+        tracker._denominator += rate * (denominator - tracker._denominator)
+
+
+def _learn(trackers, image, patches, windows):
+    """Learn the new looks: of each object the filter or the pyramid, in turn."""
+    rows = {turn: [row for row, tracker in enumerate(trackers) if tracker._updates % TURN == turn]
+            for turn in range(TURN)}
+    for tracker in trackers:
+        tracker._updates += 1
+    if rows[0]:
+        chosen = [trackers[row] for row in rows[0]]
+        _learn_filters(chosen, _cut_windows(image, chosen)[0])
+    if rows[1]:
+        _learn_levels([trackers[row] for row in rows[1]], patches[rows[1]], windows[rows[1]])

@@ -32,8 +32,8 @@ class RequestParameters:
         2.0, 'A request without an answer for this long is given up.',
         minimum=0.01, maximum=3600.0)
     detect_every: int = parameter(
-        0, 'N above 0 asks on every N-th image and for no other reason, the classic scheme, to compare '
-        'with.', minimum=0, maximum=100000)
+        0, 'N above 0 asks on every N-th image and for no other reason: the classic scheme, to '
+        'compare with.', minimum=0, maximum=100000)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ import numpy as np
 MINIMUM_VISIBLE = 0.3
 # Two tracks that overlap by more follow one object; the one detected less often is dropped.
 SAME_OBJECT_IOU = 0.7
+# How far the centre of a box may be off while its object is seen, in box sizes; when the object is
+# not seen, so much more for every second.
+DRIFT = 0.3
 # Detections of images that have not arrived yet wait for them; more than these are lost images.
 MAXIMUM_EARLY = 10
 
@@ -188,9 +191,10 @@ class MultiObjectTracker:
         if not self._tracks or not len(detections):
             return []
         boxes = np.array([track.box_at(stamp) for track in self._tracks])
-        # The longer an object is unseen, the further it may be from where it is predicted.
+        # A followed box may have drifted a little; the longer an object is unseen, the further it
+        # may be from where it is predicted.
         unseen = np.array([track.coasting_seconds(self.stamp) for track in self._tracks])
-        slack = np.where(unseen > 0, np.sqrt(geometry.area(boxes)) * (0.5 + unseen), 0)
+        slack = np.sqrt(geometry.area(boxes)) * (DRIFT + unseen)
         return assign(pairing_cost(boxes, [track.label for track in self._tracks], slack,
                                    detections.boxes, detections.labels,
                                    self.parameters.minimum_iou))

@@ -39,8 +39,6 @@ from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-# Images per second of the rendered road by default.
-SCENE_RATE = 15.0
 AT_CONFIGURE = 'Takes effect when the node is configured.'
 # Seconds between the arrival of the last awaited subscription and the first image: the publisher
 # knows of the match before the other side does, and only then are images received.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-import signal
 import subprocess
 import sys
 import time
@@ -115,7 +114,8 @@ class Processes:
         """End all processes, the oldest (the recorder, who writes) first; kill those that hang."""
         for process in self.running.values():
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                # not SIGINT, which a process that still imports answers with a traceback
+                process.terminate()
         for node, process in list(self.running.items()):
             try:
                 process.wait(GRACE)

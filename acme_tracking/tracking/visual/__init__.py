@@ -34,9 +34,16 @@ class VisualTracker(Protocol):
         """
 
 
+_HERE = 'acme_tracking.tracking.visual'
 _TRACKERS = {
-    'correlation': ('acme_tracking.tracking.visual.correlation', 'CorrelationTracker'),
-    'dlib': ('acme_tracking.tracking.visual.dlib', 'DlibTracker'),
+    'correlation': (f'{_HERE}.correlation', 'CorrelationTracker'),
+    'dlib': (f'{_HERE}.dlib', 'DlibTracker'),
+    'csrt': (f'{_HERE}.opencv', 'CsrtTracker'),
+    'kcf': (f'{_HERE}.opencv', 'KcfTracker'),
+    'mosse': (f'{_HERE}.opencv', 'MosseTracker'),
+    'medianflow': (f'{_HERE}.opencv', 'MedianFlowTracker'),
+    'mil': (f'{_HERE}.opencv', 'MilTracker'),
+    'centroid': (f'{_HERE}.centroid', 'CentroidTracker'),
 }
 
 TRACKER_NAMES = tuple(_TRACKERS)
@@ -54,7 +61,7 @@ def availability() -> dict[str, str]:
     reasons = {}
     for name in TRACKER_NAMES:
         try:
-            _load(name)
+            _load(name)()
             reasons[name] = ''
         except ImportError as error:
             reasons[name] = str(error)

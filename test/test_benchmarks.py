@@ -1,0 +1,49 @@
+"""The benchmark scripts end with the JSON that they promise."""
+import json
+from pathlib import Path
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments):
+    result = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, text=True,
+                            capture_output=True, timeout=200)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def otb(tmp_path):
+    """Give a folder with one sequence in OTB layout: a patch of noise that moves."""
+    folder = tmp_path / 'otb' / 'Patch'
+    (folder / 'img').mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    image, patch = (cv2.GaussianBlur(rng.integers(0, 256, (*size, 3), np.uint8), (0, 0), 2)
+                    for size in ((120, 160), (30, 40)))
+    for index in range(12):
+        image_now = image.copy()
+        image_now[40:70, 20 + 2 * index:60 + 2 * index] = patch
+        cv2.imwrite(str(folder / 'img' / f'{index + 1:04}.png'), image_now)
+    (folder / 'groundtruth_rect.txt').write_text(
+        ''.join(f'{20 + 2 * index},40,40,30\n' for index in range(12)))
+    return folder.parent
+
+
+def test_trackers_on_a_folder_of_ones_own(otb, tmp_path):
+    out = run('benchmark/trackers.py', '--quick', '--trackers', 'medianflow', 'centroid',
+              '--out', tmp_path / 'out', otb)
+    report = json.loads(out.splitlines()[-1])
+    assert set(report['sequences']) == {'medianflow', 'centroid'}
+    assert report['sequences']['medianflow']['auc'] > 0.8
+    assert report['sequences']['medianflow']['precision'] == 1
+    assert report['sequences']['medianflow']['fps'] > 0
+    assert report['sequences']['centroid']['auc'] < report['sequences']['medianflow']['auc']
+    assert set(report['objects_ms']['medianflow']) == {'1', '2', '5'}
+    assert report['objects_ms']['medianflow']['5'] > 0
+    assert list(report['sets']) == ['otb']

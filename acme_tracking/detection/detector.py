@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 SCORE_THRESHOLD = 0.3
-NMS_THRESHOLD = 0.6
+NMS_THRESHOLD = 0.5
 STRIDE = 32  # width and height of the network's input are multiples of it
 MAXIMUM_CANDIDATES = 1000  # points that enter the suppression, best first
 MAXIMUM_DETECTIONS = 200

@@ -1,9 +1,11 @@
 """The benchmark scripts end with the JSON that they promise."""
+import importlib.util
 import json
 from pathlib import Path
 import subprocess
 import sys
 
+from acme_tracking.evaluation.sequences import rendered
 import cv2
 import numpy as np
 import pytest
@@ -47,3 +49,33 @@ def test_trackers_on_a_folder_of_ones_own(otb, tmp_path):
     assert set(report['objects_ms']['medianflow']) == {'1', '2', '5'}
     assert report['objects_ms']['medianflow']['5'] > 0
     assert list(report['sets']) == ['otb']
+
+
+@pytest.fixture
+def calibration(monkeypatch):
+    """Give the script for confidences, with a few short sequences in place of all."""
+    specification = importlib.util.spec_from_file_location(
+        'benchmark_calibration', ROOT / 'benchmark' / 'calibration.py')
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    monkeypatch.setattr(module, 'scenes', lambda *_: (
+        rendered(family, 6, length=20, rate=8) for family in ('blur', 'occlusion')))
+    monkeypatch.setattr(module, 'DATA', Path('nowhere'))
+    return module
+
+
+def test_calibration_errors(calibration, tmp_path, capsys):
+    calibration.check(['medianflow', 'centroid'], tmp_path)
+    errors = [line.split() for line in capsys.readouterr().out.splitlines()
+              if line.startswith(('medianflow', 'centroid'))]
+    assert all(0 <= float(error) <= 1 for _, *row in errors for error in row) and len(errors) == 2
+    if importlib.util.find_spec('matplotlib'):
+        assert (tmp_path / 'reliability.png').stat().st_size > 10_000
+
+
+def test_calibration_fit(calibration, capsys):
+    calibration.fit(['mosse', 'centroid'])
+    out = capsys.readouterr().out
+    center, scale = map(float, out.splitlines()[1].split()[1:3])
+    assert 0 < center < 1 and 0 < scale < 1
+    assert 'centroid      always the same' in out

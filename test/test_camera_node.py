@@ -220,11 +220,11 @@ def test_recorded_source_waits_for_its_subscribers(start, listener, folder):
 def test_duration_limits_the_source(start, listener):
     listener.subscribe()
     start(source='synthetic', scene_width=128, scene_height=72, scene_seed=3, rate=20.0,
-          duration=0.5)
+          scene_density=0.5, duration=0.5)
     listener.wait_for_state('ended')
     listener.wait_for_images(10)
     assert len(listener.images) == 10 and listener.value('images') == '10'
-    scene = Scene(width=128, height=72, seed=3, rate=20.0)
+    scene = Scene(width=128, height=72, seed=3, rate=20.0, density=0.5)
     for index, message in enumerate(listener.images):
         np.testing.assert_array_equal(image_from_msg(message), scene.render(index))
 

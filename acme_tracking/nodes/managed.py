@@ -332,6 +332,10 @@ def _spin(node_type, threads) -> int:
             return 1
         executor.spin_until_future_complete(node.finished)
         return 0
+    except rclpy_implementation.RCLError:
+        if rclpy.ok():
+            raise
+        return 0  # interrupted between two looks at the context
     finally:
         node.on_shutdown(None)
         executor.shutdown(timeout_sec=1.0)

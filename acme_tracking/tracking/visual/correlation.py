@@ -32,7 +32,7 @@ PADDING = 2.5
 # Pixels of the window and of one cell of the histograms, and cells of the window.
 WINDOW, CELL = 64, 2
 CELLS = WINDOW // CELL
-# Width of the wanted response in cells, and how much of the last model survives one update.
+# Width of the wanted response in cells, and how much of the new looks one image mixes in.
 RESPONSE_SIGMA = 1.28
 LEARNING_RATE = 0.025
 # ADMM (Boyd et al., 2011): the first penalty, its growth, and the steps at start and later.
@@ -41,15 +41,15 @@ STEPS_AT_START, STEPS = 4, 2
 # The pyramid: its sizes, the step from one to the next, pixels of a level, width of the response.
 LEVELS, LEVEL_STEP, LEVEL_SIZE = 17, 1.03, 16
 LEVEL_SIGMA = 0.0314  # of the logarithm of the size
-SCALE_LEARNING_RATE = 0.04
+SCALE_LEARNING_RATE = 0.02
 SCALE_MARGIN = 1.1    # a level shows so many times the object
 # How much of the last changes of size is expected to go on, and how fast the mean of them follows.
 SCALE_INERTIA, SCALE_INERTIA_RATE = 0.5, 0.3
 MINIMUM_SIZE = 4.0    # pixels
-# The two filters are learned in turn, every second image each.
-TURN = 2
+# Each of the two filters is learned on every fourth image, in turn; more often is no better.
+TURNS = 4
 # Objects in one set of array operations, at most: small enough for the processor's cache.
-CHUNK = 16
+CHUNK = 32
 THREADS = os.cpu_count() or 1
 
 # A logistic curve of the peak of the response and of the logarithm of its peak-to-sidelobe ratio
@@ -143,7 +143,7 @@ _response = fft.rfft2(fft.ifftshift(np.outer(*2 * [_gaussian(CELLS, RESPONSE_SIG
 _mask = _support().astype(np.float32)
 _levels = (LEVEL_STEP ** (np.arange(LEVELS) - LEVELS // 2)).astype(np.float32)
 _level_window = _hann(LEVELS)[:, np.newaxis]
-_level_response = fft.fft(fft.ifftshift(
+_level_response = fft.rfft(fft.ifftshift(
     _gaussian(LEVELS, LEVEL_SIGMA / math.log(LEVEL_STEP)))).astype(np.complex64)
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix='correlation')
 
@@ -161,12 +161,13 @@ class CorrelationTracker:
         self._center = (self._box[:2] + self._box[2:]) / 2
         self._size = np.maximum(self._box[2:] - self._box[:2], MINIMUM_SIZE)
         self._growth = 0.0   # change of the logarithm of the size from image to image
-        self._updates = 0
+        # Where an object begins decides which turn is its first, to spread the work over images.
+        self._updates = int(self._center.sum()) % TURNS
         self._model = self._filter = self._numerator = self._denominator = None
         image = _as_bgr(image)
         patches, windows = _cut_windows(image, [self])
-        _learn_filters([self], patches)
-        _learn_levels([self], patches, windows)
+        _learn_filters([self], patches, rate=1.0)
+        _learn_levels([self], patches, windows, rate=1.0)
 
     def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """Find the object in `image`; return its box and confidence."""
@@ -236,7 +237,8 @@ def _cut(image, window, patch):
     first_x, last_x = _span(left - x0, right - x0, x1 - x0)
     first_y, last_y = _span(top - y0, bottom - y0, y1 - y0)
     size = last_x - first_x, last_y - first_y
-    shrinks = inside.shape[0] > size[1] and inside.shape[1] > size[0]
+    # averaging is slow, and only needed where whole pixels would be skipped
+    shrinks = inside.shape[0] > 2 * size[1] and inside.shape[1] > 2 * size[0]
     scaled = cv2.resize(inside, size,
                         interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     if size != (WINDOW, WINDOW):
@@ -318,13 +320,13 @@ def _confidence(response, row, column) -> float:
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
 
 
-def _learn_filters(trackers, patches):
+def _learn_filters(trackers, patches, rate):
     """Update the models and solve for filters with values on the objects only (BACF)."""
     spectra = _window_spectrum(patches)
     fresh = trackers[0]._filter is None
     if not fresh:
         models = np.array([tracker._model for tracker in trackers])
-        spectra = models + np.float32(LEARNING_RATE * TURN) * (spectra - models)
+        spectra = models + np.float32(rate) * (spectra - models)
     filters = np.zeros_like(spectra) if fresh else np.array(
         [tracker._filter for tracker in trackers])
     wanted = spectra.conj() * _response
@@ -347,7 +349,7 @@ def _learn_filters(trackers, patches):
 
 def _level_spectrum(trackers, patches, windows, sizes):
     levels = features(_cut_levels(trackers, patches, windows, sizes))
-    return fft.fft(levels.reshape(len(trackers), LEVELS, -1) * _level_window, axis=1)
+    return fft.rfft(levels.reshape(len(trackers), LEVELS, -1) * _level_window, axis=1)
 
 
 def _resize(trackers, patches, windows, shape):
@@ -358,7 +360,7 @@ def _resize(trackers, patches, windows, shape):
     spectra = _level_spectrum(trackers, patches, windows, sizes)
     response = (np.array([tracker._numerator for tracker in trackers]) * spectra).sum(axis=2)
     response /= np.array([tracker._denominator for tracker in trackers]) + 1
-    response = fft.fftshift(fft.ifft(response, axis=1).real, axes=1)
+    response = fft.fftshift(fft.irfft(response, n=LEVELS, axis=1), axes=1)
     steps = _refined(response, response.argmax(axis=1)) - LEVELS // 2
     growth = np.clip(expected + steps * math.log(LEVEL_STEP), -0.2, 0.2)
     limits = 1.2 * np.array([shape[1], shape[0]])
@@ -368,7 +370,7 @@ def _resize(trackers, patches, windows, shape):
                                 limits).astype(np.float32)
 
 
-def _learn_levels(trackers, patches, windows):
+def _learn_levels(trackers, patches, windows, rate):
     sizes = np.array([tracker._size for tracker in trackers], dtype=np.float32)
     spectra = _level_spectrum(trackers, patches, windows, sizes)
     numerators = spectra.conj() * _level_response[:, np.newaxis]
@@ -377,19 +379,20 @@ def _learn_levels(trackers, patches, windows):
         if tracker._numerator is None:
             tracker._numerator, tracker._denominator = numerator, denominator
             continue
-        rate = np.float32(SCALE_LEARNING_RATE)
-        tracker._numerator += rate * (numerator - tracker._numerator)
-        tracker._denominator += rate * (denominator - tracker._denominator)
+        tracker._numerator += np.float32(rate) * (numerator - tracker._numerator)
+        tracker._denominator += np.float32(rate) * (denominator - tracker._denominator)
 
 
 def _learn(trackers, image, patches, windows):
     """Learn the new looks: of each object the filter or the pyramid, in turn."""
-    rows = {turn: [row for row, tracker in enumerate(trackers) if tracker._updates % TURN == turn]
-            for turn in range(TURN)}
+    turn = np.array([tracker._updates % TURNS for tracker in trackers])
     for tracker in trackers:
         tracker._updates += 1
-    if rows[0]:
-        chosen = [trackers[row] for row in rows[0]]
-        _learn_filters(chosen, _cut_windows(image, chosen)[0])
-    if rows[1]:
-        _learn_levels([trackers[row] for row in rows[1]], patches[rows[1]], windows[rows[1]])
+    rows = np.flatnonzero(turn == 0)
+    if len(rows):
+        chosen = [trackers[row] for row in rows]
+        _learn_filters(chosen, _cut_windows(image, chosen)[0], LEARNING_RATE * TURNS)
+    rows = np.flatnonzero(turn == TURNS // 2)
+    if len(rows):
+        _learn_levels([trackers[row] for row in rows], patches[rows], windows[rows],
+                      SCALE_LEARNING_RATE * TURNS)

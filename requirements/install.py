@@ -117,7 +117,8 @@ def make():
         install('ROS 2 Jazzy', '-r', 'requirements/ros.txt')
     install('NumPy, OpenCV, dlib', '-r', f'requirements/{runtime(ros)}')
     install('PyTorch', '-r', 'requirements/detection.txt', '-r', 'requirements/training.txt')
-    install('test tools', '-r', 'requirements/test.txt')
+    install('test and benchmark tools', '-r', 'requirements/test.txt',
+            '-r', 'requirements/benchmark.txt')
     if not ros or importlib.util.find_spec('vision_msgs') is None:
         install('vision_msgs (compiled here)', '--no-build-isolation', '--no-deps',
                 'interfaces/vision_msgs')

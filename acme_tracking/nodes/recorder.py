@@ -25,8 +25,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-# Deeper than a consumer needs: drawing and encoding must not lose images that others received.
-RECORDING_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Deeper than a consumer needs: drawing and encoding must not lose what others received.
+IMAGES_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+TRACKS_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 # A frame waits so long (seconds) before it is drawn, for the detector to answer about it.
 DRAWING_DELAY = 1.0
 # After the camera has ended, tracks and counts may still come for so long (seconds).
@@ -63,9 +64,9 @@ class RecorderNode(ManagedNode):
         self._camera_ended_at = None
         self._progress_at = 0.0
         self._writer = VideoWriter(self._folder / VIDEO)
-        self.subscription(Image, 'image_raw', self._on_image, RECORDING_QOS)
-        self.subscription(Detection2DArray, 'tracks', self._on_tracks, RELIABLE_QOS)
-        self.subscription(Detection2DArray, 'detections', self._on_detections, RELIABLE_QOS)
+        self.subscription(Image, 'image_raw', self._on_image, IMAGES_QOS)
+        self.subscription(Detection2DArray, 'tracks', self._on_tracks, TRACKS_QOS)
+        self.subscription(Detection2DArray, 'detections', self._on_detections, TRACKS_QOS)
         self.subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, RELIABLE_QOS)
         self._timer = self.create_timer(0.1, self._look_for_the_end)
 

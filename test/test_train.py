@@ -68,9 +68,9 @@ def test_a_stopped_training_goes_on_exactly(tmp_path):
         yield from samples
         raise Stop
 
-    with pytest.raises(Stop):  # after some steps, as soon as the first validation is due
+    with pytest.raises(Stop):  # at the first validation, which is due after the first step
         train([blocks(4)], {'blocks': stopping(blocks(1))}, parts, epochs=12, knobs=QUICK,
-              network=SMALL, progress=False, threads=1, validate_every=0.3, save_every=0.0)
+              network=SMALL, progress=False, threads=1, validate_every=0.0, save_every=0.0)
     stopped = torch.load(parts / 'state.pt', weights_only=True)
     assert 0 < stopped['step'] < 12
     learn(parts, epochs=12, resume=True)

@@ -315,6 +315,10 @@ def run(node_type, threads: int = 1) -> int:
         return _spin(node_type, threads)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # interrupted: whatever was under way found the context gone
     finally:
         rclpy.try_shutdown()
 
@@ -332,10 +336,6 @@ def _spin(node_type, threads) -> int:
             return 1
         executor.spin_until_future_complete(node.finished)
         return 0
-    except rclpy_implementation.RCLError:
-        if rclpy.ok():
-            raise
-        return 0  # interrupted between two looks at the context
     finally:
         node.on_shutdown(None)
         executor.shutdown(timeout_sec=1.0)

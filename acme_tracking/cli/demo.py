@@ -51,8 +51,8 @@ def run(arguments) -> int:
     print(f'Tracking {arguments.video}; stop with Ctrl-C.', flush=True)
     processes = Processes(parameters, arguments.transport)
     try:
+        processes.start('detector')  # first, as it takes longest
         processes.start('recorder', out=str(arguments.out))
-        processes.start('detector')
         processes.start('tracker')
         processes.start('camera', source=arguments.video, duration=arguments.seconds,
                         on_end='exit', loop=False, wait_for_subscribers=CONSUMERS)

@@ -6,6 +6,8 @@ four sides of a box (FCOS, Tian et al., 2019), an objectness that estimates the 
 the truth (as in GFL, Li et al., 2020, so that scores rank well), and the class of what is inside.
 """
 
+import math
+
 from acme_tracking.networks.smaller_vgg import convolution, SmallerVGG
 import torch
 from torch import nn
@@ -42,9 +44,10 @@ class DetectionNetwork(nn.Module):
             nn.Sequential(convolution(neck, neck), nn.Conv2d(neck, classes, 1))
             for _ in self.strides)
         for head in self.where:
-            nn.init.normal_(head[-1].weight, std=0.01)
+            # small and not normal_, which on the meta device loads torch's compiler for a second
+            nn.init.uniform_(head[-1].weight, -0.02, 0.02)
             nn.init.constant_(head[-1].bias, 0.7)  # a box of 2 strides to each side
-            nn.init.constant_(head[-1].bias[4:], -torch.tensor(1 / PRIOR - 1).log())
+            nn.init.constant_(head[-1].bias[4:], -math.log(1 / PRIOR - 1))
 
     def forward(self, images):
         """

@@ -40,7 +40,7 @@ def blocks(count, seed=0):
 
 
 def learn(out, **options):
-    arguments = {'epochs': 160, 'knobs': QUICK, 'network': SMALL, 'progress': False, 'threads': 1}
+    arguments = {'epochs': 320, 'knobs': QUICK, 'network': SMALL, 'progress': False, 'threads': 1}
     return train([blocks(4)], {'blocks': blocks(4)}, out, **{**arguments, **options})
 
 

@@ -6,7 +6,6 @@ prediction fits best, and their objectness shall be that fit, so a high score me
 """
 from __future__ import annotations
 
-from acme_tracking.training.data import CLASSES
 import torch
 from torch.nn import functional
 
@@ -74,8 +73,8 @@ def loss(predictions, centers, truth, labels, image):
     Return the mean loss of a batch and its parts as floats.
 
     predictions: what the network returns for B images; truth (N, 4) are the objects of all of
-    them, labels (N,) their indices in CLASSES, or len(CLASSES) for a vehicle of unknown kind, and
-    image (N,) says to which image each belongs.
+    them, labels (N,) their classes as the network counts its C, or C for a vehicle of unknown
+    kind, and image (N,) says to which image each belongs.
     """
     boxes, objectness, classes = predictions
     per_class = torch.cat([classes.detach().softmax(dim=2),
@@ -99,7 +98,7 @@ def _class_loss(logits, labels, weight, image):
 
     Every image counts the same: a street with one bus teaches as much as a motorway full of cars.
     """
-    known = labels < len(CLASSES)
+    known = labels < logits.shape[1]
     if not known.any():
         return logits.sum() * 0
     logits, labels, weight, image = logits[known], labels[known], weight[known], image[known]

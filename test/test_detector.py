@@ -10,7 +10,7 @@ from acme_tracking.detection.detector import input_size
 from acme_tracking.detection.network import points
 from acme_tracking.geometry import iou
 from acme_tracking.scene import Scene, TARGET_ID
-from acme_tracking.training.data import CLASSES, CocoFile, RenderedScenes
+from acme_tracking.training.data import CLASSES, read, RenderedScenes
 from acme_tracking.training.detector import evaluate
 import cv2
 import numpy as np
@@ -135,7 +135,7 @@ def test_waiting_threads_sleep():
     """The OpenMP library reads this when torch is loaded: so before it, in every process."""
     environment = {k: v for k, v in os.environ.items() if k != 'OMP_WAIT_POLICY'}
     environment['OMP_DISPLAY_ENV'] = 'TRUE'
-    for module in ('acme_tracking.nodes.detector', 'acme_tracking.cli.train'):
+    for module in ('acme_tracking.nodes.detector', 'acme_tracking.cli.train_detector'):
         process = subprocess.run([sys.executable, '-c', f'import {module}'], text=True,
                                  capture_output=True, env=environment)
         if 'rclpy' in process.stderr:
@@ -173,14 +173,14 @@ def test_shipped_weights_find_the_target_of_the_demo_scene():
 
 @pytest.mark.parametrize(('name', 'recall'), [('highway_val', 0.6), ('overpass_val', 0.6)])
 def test_shipped_weights_find_real_vehicles(data, name, recall):
-    samples = islice(iter(CocoFile(data / 'detection' / f'{name}.json')), 40)
+    samples = islice(iter(read(data / 'detection' / f'{name}.json')), 40)
     result = evaluate(Detector.from_checkpoint(), samples)
     assert result['recall'] > recall
     assert result['precision'] > 0.5
 
 
 def test_a_flipped_image_gives_flipped_boxes(data):
-    sample = next(iter(CocoFile(data / 'detection' / 'highway_val.json')))
+    sample = next(iter(read(data / 'detection' / 'highway_val.json')))
     detector = Detector.from_checkpoint(score_threshold=0.5)
     there = detector(sample.image)
     detector.configure(0.15, detector.nms_threshold)  # the same object may score a little less

@@ -117,8 +117,9 @@ def make():
         install('ROS 2 Jazzy', '-r', 'requirements/ros.txt')
     install('NumPy, OpenCV, dlib', '-r', f'requirements/{runtime(ros)}')
     install('PyTorch', '-r', 'requirements/detection.txt', '-r', 'requirements/training.txt')
-    install('test and benchmark tools', '-r', 'requirements/test.txt',
-            '-r', 'requirements/benchmark.txt')
+    install('test and evaluation tools', '-r', 'requirements/test.txt',
+            '-r', 'requirements/evaluation.txt')
+    install('TrackEval', '--no-deps', '-r', 'requirements/trackeval.txt')
     if not ros or importlib.util.find_spec('vision_msgs') is None:
         install('vision_msgs (compiled here)', '--no-build-isolation', '--no-deps',
                 'interfaces/vision_msgs')

@@ -12,6 +12,7 @@ import importlib
 import sys
 
 VERBS = {
+    'bag': 'make, look into and record bags (rosbag2)',
     'demo': 'track a video or a rendered scene with all three nodes and record the result',
     'train': 'train the detector on image banks in COCO format',
 }

@@ -75,8 +75,8 @@ def read_otb(truth) -> Sequence:
     """
     truth = Path(truth)
     name = truth.parent.name + truth.stem.removeprefix('groundtruth_rect')
-    rows = np.array([row for row, _ in _rows(truth, 4)], dtype=np.float32)
-    images = _images(truth.parent / 'img')
+    rows = np.array([row for row, _ in number_rows(truth, 4)], dtype=np.float32)
+    images = image_paths(truth.parent / 'img')
     if len(images) < len(rows):
         raise ValueError(f'{truth} has {len(rows)} boxes for {len(images)} images')
     images = images[min(OTB_FIRST_IMAGE.get(name, 0), len(images) - len(rows)):]
@@ -84,7 +84,7 @@ def read_otb(truth) -> Sequence:
     boxes[~geometry.is_proper(boxes)] = 0
     if not geometry.is_proper(boxes[0])[0]:
         raise ValueError(f'{truth} must begin with a box of the object, got {rows[0].tolist()}')
-    return Sequence(name, boxes, lambda index: _read(images[index]))
+    return Sequence(name, boxes, lambda index: read_image(images[index]))
 
 
 def read_mot(folder, minimum_length: int = 40) -> list[Sequence]:
@@ -97,9 +97,9 @@ def read_mot(folder, minimum_length: int = 40) -> list[Sequence]:
     """
     folder = Path(folder)
     truth = folder / 'gt' / 'gt.txt'
-    images = _images(folder / _image_folder(folder))
+    images = image_paths(folder / mot_image_folder(folder))
     identities = {}
-    for row, where in _rows(truth, 6):
+    for row, where in number_rows(truth, 6):
         confidence, visibility = (*row[6:7], 1)[0], (*row[8:9], 1)[0]
         if not (row[0] == int(row[0]) and 1 <= row[0] <= len(images)):
             raise ValueError(f'{where}: frame must be from 1 to {len(images)}, got {row[0]:g}')
@@ -119,10 +119,10 @@ def read_mot(folder, minimum_length: int = 40) -> list[Sequence]:
 def _from_images(name, boxes, images, present):
     """Return the sequence from the first to the last of the images that it is present in."""
     first, last = present[0], present[-1]
-    return Sequence(name, boxes[first:last + 1], lambda index: _read(images[first + index]))
+    return Sequence(name, boxes[first:last + 1], lambda index: read_image(images[first + index]))
 
 
-def _rows(path, least):
+def number_rows(path, least):
     """Yield (numbers, 'FILE, line N') of the rows of a text file; ValueError if malformed."""
     lines = path.read_text().splitlines()
     if not any(line.strip() for line in lines):
@@ -140,19 +140,22 @@ def _rows(path, least):
         yield row, where
 
 
-def _image_folder(folder):
+def mot_image_folder(folder) -> str:
+    """Return the name of the folder with the images of a MOTChallenge sequence."""
     settings = configparser.ConfigParser()
     settings.read(folder / 'seqinfo.ini')
     return settings.get('Sequence', 'imDir', fallback='img1')
 
 
-def _images(folder):
+def image_paths(folder) -> list[Path]:
+    """Return the image files of a folder by name; ValueError when it is missing."""
     if not folder.is_dir():
         raise ValueError(f'{folder} is missing: the images of a sequence are expected there')
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _read(path):
+def read_image(path) -> np.ndarray:
+    """Return the image of a file, uint8 BGR (H, W, 3); ValueError when it cannot be read."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f'{path} cannot be read as an image')

@@ -1,0 +1,208 @@
+"""`acme_tracking bag`: make bags of data sets, look into bags, record a running graph."""
+from __future__ import annotations
+
+from collections import Counter
+import contextlib
+import itertools
+from pathlib import Path
+import shutil
+
+from acme_tracking.evaluation.bags import (
+    BagReader,
+    BagWriter,
+    CAMERA_INFO,
+    COMPRESSED,
+    DETECTIONS,
+    GROUND_TRUTH,
+    IMAGE,
+    IMAGE_QOS,
+    RELIABLE_QOS,
+    STORAGES,
+)
+from acme_tracking.evaluation.recordings import CLASSES, open_recording, OTB_LABEL
+from acme_tracking.messages import (
+    camera_info_from_yaml,
+    camera_info_of_size,
+    detections_to_msg,
+    image_to_compressed,
+    image_to_msg,
+    ns_to_stamp,
+    scale_camera_info,
+)
+from std_msgs.msg import Header
+from tqdm import tqdm
+
+# Stamp of the first image: a date, for tools that show one; always the same, so that a bag is too.
+START = 1_700_000_000_000_000_000
+RECORDED = ('image_raw', 'camera_info', 'detections', 'tracks')
+
+
+def add_arguments(parser) -> None:
+    """Describe the arguments of the verb."""
+    actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
+    make = actions.add_parser('make', help='write images, and the truth about them, as a bag')
+    make.add_argument('sequence', metavar='SEQUENCE', help='video, folder of images, or sequence '
+                      'in MOTChallenge, KITTI tracking (image_02/0000) or OTB layout')
+    _add_target(make)
+    make.add_argument('--images', choices=('raw', 'compressed', 'both'), default='raw',
+                      help='which topics the images are written to (default: %(default)s)')
+    make.add_argument('--quality', type=int, default=95, metavar='1..100',
+                      help='of the compressed images, JPEG (default: %(default)s)')
+    make.add_argument('--rate', type=float, default=0.0, metavar='HZ',
+                      help='images per second (default: that of the sequence)')
+    make.add_argument('--count', type=int, default=None, metavar='N',
+                      help='write no more than N images')
+    make.add_argument('--classes', nargs='+', default=(), metavar='NAME',
+                      help='names of the class numbers 1, 2 ... of a MOTChallenge file (default: '
+                      f'classes in its seqinfo.ini, or {" ".join(CLASSES)})')
+    make.add_argument('--label', default=OTB_LABEL, metavar='NAME',
+                      help='class of the object of an OTB sequence (default: %(default)s)')
+    make.add_argument('--camera-info', type=Path, metavar='YAML',
+                      help='calibration, as camera_calibration writes it')
+    make.add_argument('--frame-id', default='camera_optical_frame', metavar='FRAME')
+    info = actions.add_parser('info', help='say what is in a bag, and what evaluate makes of it')
+    info.add_argument('bag', metavar='BAG')
+    record = actions.add_parser('record', help='record topics of a running graph until Ctrl-C')
+    _add_target(record)
+    record.add_argument('--topics', nargs='+', default=RECORDED, metavar='TOPIC',
+                        help=f'default: {" ".join(RECORDED)}')
+    record.add_argument('--seconds', type=float, default=0.0, help='stop after so long')
+
+
+def _add_target(parser):
+    parser.add_argument('bag', metavar='BAG', help='folder to write; must not exist')
+    parser.add_argument('--storage', choices=STORAGES, default=STORAGES[0],
+                        help='file format (default: %(default)s)')
+    parser.add_argument('--namespace', default='', help='of the topics')
+
+
+def run(arguments) -> int:
+    """Do it, and return the exit status."""
+    return {'make': make, 'info': info, 'record': record}[arguments.action](arguments)
+
+
+def make(arguments) -> int:
+    """Write a bag; one that fails on its way is removed."""
+    if not 1 <= arguments.quality <= 100:
+        raise ValueError(f'--quality must be from 1 to 100, got {arguments.quality}')
+    if not 0 <= arguments.rate <= 1000:
+        raise ValueError(f'--rate must be from 0 to 1000, got {arguments.rate:g}')
+    recording = open_recording(arguments.sequence, arguments.rate, arguments.classes,
+                               arguments.label)
+    try:
+        with BagWriter(arguments.bag, arguments.storage) as writer:
+            count = _write_images(_Topics(writer, arguments, recording.truth is not None),
+                                  recording, arguments.count)
+            if not count:
+                raise ValueError(f'{arguments.sequence} holds no images')
+    except FileExistsError:
+        raise
+    except BaseException:
+        shutil.rmtree(arguments.bag, ignore_errors=True)
+        raise
+    labels = 'no ground truth' if recording.truth is None else 'ground truth'
+    print(f'{arguments.bag}: {count} images at {recording.rate:g} Hz, {labels}')
+    return 0
+
+
+def _write_images(topics, recording, count):
+    images = itertools.islice(recording.images, count)
+    total = min(filter(None, (recording.length, count)), default=None)
+    written = 0
+    for index, image in enumerate(tqdm(images, total=total, unit='image')):
+        stamp = START + round(index * 1e9 / recording.rate)
+        truth = recording.truth[index] if recording.truth is not None else None
+        topics.write(stamp, image, truth)
+        written += 1
+    return written
+
+
+class _Topics:
+    """The topics of one camera in a bag that is being written."""
+
+    def __init__(self, writer, arguments, labelled):
+        self._writer, self._quality = writer, arguments.quality
+        self._frame_id = arguments.frame_id
+        self._calibration = arguments.camera_info and camera_info_from_yaml(arguments.camera_info)
+        prefix = absolute(arguments.namespace, '')
+        self._raw = self._compressed = self._truth = None
+        if arguments.images != 'compressed':
+            self._raw = writer.topic(f'{prefix}image_raw', IMAGE, IMAGE_QOS)
+        if arguments.images != 'raw':
+            self._compressed = writer.topic(f'{prefix}image_raw/compressed', COMPRESSED, IMAGE_QOS)
+        self._info = writer.topic(f'{prefix}camera_info', CAMERA_INFO, RELIABLE_QOS)
+        if labelled:
+            self._truth = writer.topic(f'{prefix}{GROUND_TRUTH}', DETECTIONS, RELIABLE_QOS)
+
+    def write(self, stamp, image, truth):
+        """Write one image with what belongs to it."""
+        header = Header(stamp=ns_to_stamp(stamp), frame_id=self._frame_id)
+        height, width = image.shape[:2]
+        info = (scale_camera_info(self._calibration, width, height) if self._calibration
+                else camera_info_of_size(width, height))
+        info.header = header
+        self._writer.write(self._info, stamp, info)
+        if self._raw:
+            self._writer.write(self._raw, stamp, image_to_msg(image, header))
+        if self._compressed:
+            self._writer.write(self._compressed, stamp,
+                               image_to_compressed(image, header, quality=self._quality))
+        if truth is not None:
+            self._writer.write(self._truth, stamp, detections_to_msg(truth, header))
+
+
+def info(arguments) -> int:
+    """Print the topics of a bag, and its images and truth as `evaluate` sees them."""
+    with BagReader(arguments.bag) as bag:
+        print(f'{bag.path}: {bag.seconds:.3f} s')
+        for topic in bag.topics:
+            reliability = ', '.join(sorted({qos.reliability.name.lower() for qos in topic.qos}))
+            known = '' if topic.known else '  (unknown type: not read here)'
+            print(f'  {topic.count:7}  {topic.name}  {topic.type}  {reliability}{known}')
+        with contextlib.suppress(ValueError):  # no camera, or several: the topics say so
+            _print_images(bag, bag.image_topic())
+    return 0
+
+
+def _print_images(bag, topic):
+    stamps, sizes = [], Counter()
+    for stamp, _, image in bag.images(topic):
+        stamps.append(stamp)
+        sizes[image.shape[1], image.shape[0]] += 1
+    seconds = (max(stamps) - min(stamps)) * 1e-9
+    rate = f'{(len(stamps) - 1) / seconds:.3g} Hz' if seconds else 'one moment'
+    print(f'images: {len(stamps)} on {topic}, '
+          f'{" and ".join(f"{width} x {height}" for width, height in sizes)}, {rate}')
+    late = sum(later <= earlier for earlier, later in itertools.pairwise(stamps))
+    if late:
+        print(f'  {late} are not later than the one before')
+    name = bag.truth_topic(topic)
+    if name is None:
+        print('ground truth: none')
+        return
+    truth = bag.detections(name)
+    boxes = Counter(label for one in truth.values() for label in one.labels[one.scores > 0])
+    ids = {int(track) for one in truth.values() if one.ids is not None for track in one.ids}
+    print(f'ground truth: {len(truth)} images on {name}, {len(ids)} objects, boxes: '
+          + (', '.join(f'{count} {label}' for label, count in sorted(boxes.items())) or 'none'))
+
+
+def record(arguments) -> int:
+    """Record until it is interrupted."""
+    from acme_tracking.nodes.bag_recorder import record as record_graph
+    topics = [absolute(arguments.namespace, topic) for topic in arguments.topics]
+    print(f'Recording {", ".join(topics)}; stop with Ctrl-C.', flush=True)
+    counts = record_graph(arguments.bag, arguments.storage, topics, arguments.seconds)
+    for topic in topics:
+        print(f'  {counts.get(topic, 0):7}  {topic}')
+    if not any(counts.values()):
+        print('Nothing was published on these topics.')
+    return 0 if any(counts.values()) else 1
+
+
+def absolute(namespace: str, topic: str) -> str:
+    """Return the absolute name of a topic in a namespace; an absolute one stays."""
+    if topic.startswith('/'):
+        return topic
+    space = namespace.strip('/')
+    return f'/{space}/{topic}' if space else f'/{topic}'

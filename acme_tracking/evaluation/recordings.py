@@ -1,0 +1,164 @@
+"""
+Image sequences with the true boxes of all their objects, as they become bags.
+
+Layouts: MOTChallenge (`img1/`, `gt/gt.txt`, `seqinfo.ini`), KITTI tracking (`image_02/0000/`
+beside `label_02/0000.txt`), OTB (`img/`, `groundtruth_rect.txt`), and without truth a folder of
+images or a video.  `sequences` reads single objects out of the same files.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+import configparser
+from dataclasses import dataclass
+from pathlib import Path
+
+from acme_tracking import geometry
+from acme_tracking.detections import Detections
+from acme_tracking.evaluation.sequences import (
+    image_paths,
+    mot_image_folder,
+    number_rows,
+    read_image,
+    read_otb,
+)
+from acme_tracking.sources import open_source
+import numpy as np
+
+# Names of the class numbers 1, 2 ... of a MOTChallenge file that does not say.
+CLASSES = ('car', 'truck', 'bus', 'motorcycle', 'person', 'vehicle')
+# What the object of an OTB sequence is called, which does not say.
+OTB_LABEL = 'object'
+OTB_RATE, KITTI_RATE = 30.0, 10.0
+# KITTI's other types (vans, cyclists, trams, DontCare regions) are ignored, as its evaluation does
+# with all but the one that it is about.
+KITTI_CLASSES = {'Car': 'car', 'Truck': 'truck', 'Pedestrian': 'person'}
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """
+    Images with the truth about them.
+
+    rate: images per second.  images: BGR uint8 (H, W, 3), in order, to be iterated once.  length:
+    how many, None when a video does not say.  truth: the objects of every image with their ids,
+    score 1 (0 for those that scoring is to ignore); None where nobody labelled.
+    """
+
+    rate: float
+    images: Iterator[np.ndarray]
+    length: int | None = None
+    truth: list[Detections] | None = None
+
+
+def open_recording(path, rate: float = 0.0, classes=(), label: str = OTB_LABEL) -> Recording:
+    """
+    Return the recording at a path, of the layout that is found there.
+
+    rate: images per second; 0 for that of the source.  classes: names of the class numbers 1, 2
+    and so on of a MOTChallenge file (default: `classes` of its seqinfo.ini, or CLASSES).  label:
+    the class of an OTB object.  Raises FileNotFoundError for a missing path, and ValueError,
+    naming file and line, for malformed labels.
+    """
+    path = Path(path)
+    kitti = path.parent.parent / 'label_02' / f'{path.name}.txt'
+    otb = sorted(path.glob('groundtruth_rect*.txt')) if path.is_dir() else []
+    if (path / 'seqinfo.ini').is_file() or (path / 'gt' / 'gt.txt').is_file():
+        found = _mot(path, classes)
+    elif otb:
+        found = _otb(otb, label)
+    elif kitti.is_file() and path.is_dir():
+        images = image_paths(path)
+        found = _of_files(KITTI_RATE, images, _kitti_truth(kitti, len(images)))
+    else:
+        found = _unlabelled(path)
+    return Recording(rate or found.rate, found.images, found.length, found.truth)
+
+
+def _of_files(rate, images, truth):
+    return Recording(rate, map(read_image, images), len(images), truth)
+
+
+def _unlabelled(path):
+    source = open_source(str(path))
+
+    def images():
+        while (image := source.read()) is not None:
+            yield image
+    return Recording(source.rate, images())
+
+
+def _mot(folder, classes):
+    images = image_paths(folder / mot_image_folder(folder))
+    if not images:
+        raise ValueError(f'{folder / mot_image_folder(folder)} holds no images')
+    file = folder / 'gt' / 'gt.txt'
+    truth = (_mot_truth(file, len(images), classes or _mot_classes(folder))
+             if file.is_file() else None)
+    return _of_files(open_source(str(images[0].parent)).rate, images, truth)
+
+
+def _mot_classes(folder):
+    settings = configparser.ConfigParser()
+    settings.read(folder / 'seqinfo.ini')
+    return settings.get('Sequence', 'classes', fallback=' '.join(CLASSES)).split()
+
+
+def _mot_truth(file, length, classes):
+    """Rows: frame, id, left, top, width, height, confidence (0: to be ignored), class."""
+    rows = [[] for _ in range(length)]
+    for row, where in number_rows(file, 6):
+        frame, identity, number = row[0], row[1], (*row[7:8], 1)[0]
+        if not (frame.is_integer() and 1 <= frame <= length):
+            raise ValueError(f'{where}: frame must be from 1 to {length}, got {frame:g}')
+        if not (number.is_integer() and 1 <= number <= len(classes)):
+            raise ValueError(f'{where}: class must be from 1 to {len(classes)} '
+                             f'({", ".join(classes)}), got {number:g}')
+        rows[int(frame) - 1].append((
+            geometry.from_xywh(row[2:6])[0], identity, classes[int(number) - 1],
+            float((*row[6:7], 1)[0] > 0), where))
+    return [_as_truth(objects) for objects in rows]
+
+
+def _kitti_truth(file, length):
+    """Rows: frame, id, type, truncated, occluded, alpha, left, top, right, bottom, 3D ..."""
+    rows = [[] for _ in range(length)]
+    for line, text in enumerate(file.read_text().splitlines(), 1):
+        where, words = f'{file}, line {line}', text.split()
+        if not words:
+            continue
+        try:
+            frame, identity, box = int(words[0]), int(words[1]), [float(x) for x in words[6:10]]
+        except (ValueError, IndexError) as error:
+            raise ValueError(f'{where}: expected frame, id, type and seven numbers or more, '
+                             f'got {text!r}') from error
+        if not 0 <= frame < length or len(box) < 4:
+            raise ValueError(f'{where}: expected a frame from 0 to {length - 1} and a box, '
+                             f'got {text!r}')
+        known = words[2] in KITTI_CLASSES
+        rows[frame].append((box, identity, KITTI_CLASSES.get(words[2], words[2].lower()),
+                            float(known), where))
+    return [_as_truth(objects) for objects in rows]
+
+
+def _as_truth(objects):
+    if not objects:
+        return Detections.empty()
+    boxes, ids, labels, scores, places = zip(*objects)
+    for box, where in zip(boxes, places):
+        if not geometry.is_proper(box)[0]:
+            raise ValueError(f'{where}: a box must have a width and a height, got '
+                             f'{geometry.to_xywh(box)[0].tolist()}')
+    return Detections(boxes, scores, labels, ids)
+
+
+def _otb(files, label):
+    objects = [read_otb(file) for file in files]
+    length = min(map(len, objects))
+    truth = []
+    for index in range(length):
+        boxes = np.array([one.boxes[index] for one in objects])
+        ids = np.arange(1, len(objects) + 1)
+        seen = geometry.is_proper(boxes)
+        truth.append(Detections(boxes[seen], np.ones(seen.sum()), [label] * seen.sum(),
+                                ids[seen]))
+    return Recording(OTB_RATE, map(objects[0].image, range(length)), length, truth)

@@ -1,0 +1,78 @@
+"""Records topics of a running graph into a bag: what `acme_tracking bag record` runs."""
+from __future__ import annotations
+
+from collections import Counter
+import functools
+import importlib
+import time
+
+from acme_tracking.evaluation.bags import BagWriter, quality_of_service, typestore
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+# How often to look for topics that were not there yet, in seconds.
+LOOK_EVERY = 0.2
+DEPTH = 100  # deeper than a consumer needs: a slow disk must not lose what others received
+
+
+class BagRecorder(Node):
+    """Subscribes to topics as they appear, with the QoS they are offered with."""
+
+    def __init__(self, writer: BagWriter, topics):
+        """Record the topics (absolute names) into an open bag."""
+        super().__init__('bag_recorder')
+        self.counts = Counter()
+        self._writer, self._missing = writer, set(topics)
+        self.create_timer(LOOK_EVERY, self._look)
+
+    def _look(self):
+        """Subscribe to what is published by now; rosbag2 also takes messages as they are sent."""
+        for topic in sorted(self._missing):
+            publishers = self.get_publishers_info_by_topic(topic)
+            if not publishers:
+                continue
+            self._missing.remove(topic)
+            message_type = publishers[0].topic_type
+            if message_type not in typestore().fielddefs:
+                self.get_logger().warning(f'{topic} is left out: its type {message_type} is '
+                                          'unknown here')
+                continue
+            self._subscribe(topic, message_type, all(
+                info.qos_profile.reliability is ReliabilityPolicy.RELIABLE
+                for info in publishers))
+
+    def _subscribe(self, topic, message_type, reliable):
+        qos = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable
+                         else ReliabilityPolicy.BEST_EFFORT)
+        entry = self._writer.topic(topic, message_type, quality_of_service(10, reliable))
+        package, _, name = message_type.split('/')
+        self.create_subscription(
+            getattr(importlib.import_module(f'{package}.msg'), name), topic,
+            functools.partial(self._write, entry), qos, raw=True)
+
+    def _write(self, entry, data):
+        self._writer.write(entry, self.get_clock().now().nanoseconds, bytes(data))
+        self.counts[entry.topic] += 1
+
+
+def record(path, storage: str, topics, seconds: float = 0.0) -> dict[str, int]:
+    """
+    Record until Ctrl-C, or for `seconds` if not 0; return the number of messages by topic.
+
+    Raises FileExistsError where there is something at `path` already.
+    """
+    rclpy.init()
+    end = time.monotonic() + (seconds or float('inf'))
+    try:
+        with BagWriter(path, storage) as writer:
+            node = BagRecorder(writer, topics)
+            try:
+                while time.monotonic() < end:
+                    rclpy.spin_once(node, timeout_sec=0.1)
+            except (KeyboardInterrupt, ExternalShutdownException):
+                pass
+            return dict(node.counts)
+    finally:
+        rclpy.try_shutdown()

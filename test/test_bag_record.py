@@ -1,0 +1,56 @@
+"""Recording a running graph: real publishers, a real process, a bag at the end."""
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
+
+from acme_tracking.evaluation.bags import BagReader  # noqa: E402
+from acme_tracking.messages import image_to_msg  # noqa: E402
+import numpy as np  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+from vision_msgs.msg import Detection2DArray  # noqa: E402
+
+
+def test_topics_are_recorded_as_they_appear(graph, tmp_path):
+    bag = tmp_path / 'bag'
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'acme_tracking', 'bag', 'record', str(bag), '--namespace', 'front',
+         '--topics', 'image_raw', 'tracks'], stdout=subprocess.PIPE, text=True)
+    try:
+        pictures = graph.node.create_publisher(Image, '/front/image_raw', qos_profile_sensor_data)
+        graph.wait_until(pictures.get_subscription_count, timeout=30)
+        tracks = graph.node.create_publisher(Detection2DArray, '/front/tracks', 10)
+        graph.wait_until(tracks.get_subscription_count, timeout=10)
+        message = image_to_msg(np.full((24, 32, 3), 7, np.uint8), Header())
+        for stamp in range(1, 6):
+            message.header.stamp.sec = stamp
+            pictures.publish(message)
+            tracks.publish(Detection2DArray(header=message.header))
+            graph.executor.spin_once(timeout_sec=0.05)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed
+    with BagReader(bag) as reader:
+        offered = {topic.name: topic.qos[0].reliability.name for topic in reader.topics}
+        assert list(reader.detections('/front/tracks')) == [k * 10**9 for k in range(1, 6)]
+        read = list(reader.images('/front/image_raw'))
+    assert offered == {'/front/image_raw': 'BEST_EFFORT', '/front/tracks': 'RELIABLE'}
+    assert read and all((image == 7).all() for _, _, image in read)
+    assert [time for _, time, _ in read] == sorted(time for _, time, _ in read)
+
+
+def test_nothing_published_is_said(tmp_path):
+    result = subprocess.run(
+        [sys.executable, '-m', 'acme_tracking', 'bag', 'record', str(tmp_path / 'bag'),
+         '--seconds', '0.5'], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and 'Nothing was published' in result.stdout
+    with BagReader(tmp_path / 'bag') as reader:
+        assert reader.topics == []

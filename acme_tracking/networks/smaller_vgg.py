@@ -55,3 +55,28 @@ class SmallerVGG(nn.Module):
             images = stage(images)
             features.append(images)
         return features[-len(self.widths):]
+
+
+class SmallerVGGClassifier(nn.Module):
+    """
+    The backbone with a linear head on the mean of its last feature map: few classes, few weights.
+
+    `widths` and `depths` are those of :class:`SmallerVGG`.  Its backbone has the names and shapes
+    of that of the detection network, so that the body of a detector can be transferred.
+    """
+
+    side = 96
+    head = ('fc',)
+
+    def __init__(self, classes, widths=(24, 48, 96, 160, 256), depths=(1, 2, 3, 3, 2)):
+        super().__init__()
+        self.backbone = SmallerVGG(widths, depths, outputs=1)
+        self.blocks = tuple((f'backbone.stages.{stage}',) for stage in range(len(widths)))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(0.2)
+        self.fc = nn.Linear(widths[-1], classes)
+
+    def forward(self, images):
+        """Return logits (B, classes) for images (B, 3, H, W)."""
+        features, = self.backbone(images)
+        return self.fc(self.dropout(self.avgpool(features).flatten(1)))

@@ -1,7 +1,8 @@
-"""Tracks drawn on images, for people."""
+"""Tracks and labelled boxes drawn on images, for people."""
 from __future__ import annotations
 
 import colorsys
+import zlib
 
 from acme_tracking.detections import Detections
 import cv2
@@ -40,6 +41,18 @@ def draw_tracks(image: np.ndarray, tracks: Detections, note: str = '') -> np.nda
         _draw_label(canvas, f'{name}  {score:.2f}', (left, top), color, scale)
     if note:
         _draw_label(canvas, note, (0, canvas.shape[0]), (40, 40, 230), 1.2 * scale)
+    return canvas
+
+
+def draw_labels(image: np.ndarray, boxes: np.ndarray, labels) -> np.ndarray:
+    """Return a copy of the image with labelled boxes (N, 4), a colour for each class."""
+    canvas = image.copy()
+    scale = max(0.8, canvas.shape[0] / REFERENCE_HEIGHT)
+    for box, label in zip(boxes, labels):
+        edges = tuple(int(round(float(edge))) for edge in box)
+        color = color_of(zlib.crc32(str(label).encode()) % 1000)
+        _draw_box(canvas, edges, color, scale, corners=False)
+        _draw_label(canvas, str(label), edges[:2], color, scale)
     return canvas
 
 

@@ -13,8 +13,9 @@ import sys
 
 VERBS = {
     'bag': 'make, look into and record bags (rosbag2)',
+    'data': 'look into image banks, and convert them',
     'demo': 'track a video or a rendered scene with all three nodes and record the result',
-    'train': 'train the detector on image banks in COCO format',
+    'train': 'train the detector on image banks',
 }
 
 

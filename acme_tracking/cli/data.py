@@ -1,0 +1,87 @@
+"""`acme_tracking data`: look into an image bank, and write it in another layout."""
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+from acme_tracking.training.data import read, read_mapping
+from acme_tracking.training.data.checking import check, problems
+from acme_tracking.training.data.converting import to_coco, to_folders
+import cv2
+from tqdm import tqdm
+
+SHOWN = 5  # problems of one kind that are printed; the report has all
+
+
+def add_arguments(parser) -> None:
+    """Describe the arguments of the verb."""
+    actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
+    looking = actions.add_parser('check', help='report what is in a bank and what is wrong')
+    looking.add_argument('--out', type=Path, default=Path('out/check'), metavar='FOLDER',
+                         help='where report.json and contact_sheet.jpg go (default: %(default)s)')
+    writing = actions.add_parser('convert', help='write a bank in another layout')
+    writing.add_argument('--to', required=True, choices=('coco', 'folders'),
+                         help='one COCO file, or one folder of crops per class')
+    writing.add_argument('--out', type=Path, required=True, metavar='PATH',
+                         help='NAME.json for coco, a folder for folders')
+    writing.add_argument('--margin', type=_share, default=0.0, metavar='SHARE',
+                         help='for folders: widen the crops by this share of the box on each '
+                         'side (default: %(default)s)')
+    for action in looking, writing:
+        action.add_argument('bank', metavar='PATH', help='COCO file or folder of a bank')
+        action.add_argument('--map', metavar='YAML',
+                            help='renames classes by lines such as `van: car`; `tram: null` '
+                            'leaves one out')
+    writing.add_argument('--classes', nargs='+', metavar='NAME',
+                         help='leave out boxes of other classes')
+
+
+def run(arguments) -> int:
+    """Check or convert; the status of a check is 1 when something needs attention."""
+    bank = read(arguments.bank)
+    if arguments.map:
+        bank = bank.mapped(read_mapping(arguments.map))
+    progress = functools.partial(tqdm, unit='image', desc='reading', leave=False)
+    if arguments.action == 'check':
+        return _check(bank, arguments.out, progress)
+    if arguments.classes:
+        bank = bank.only(arguments.classes)
+    if arguments.to == 'coco':
+        written = to_coco(bank, arguments.out, progress)
+    else:
+        written = to_folders(bank, arguments.out, arguments.margin, progress)
+    print(f'{arguments.out}: {written} images')
+    return 0
+
+
+def _check(bank, out, progress) -> int:
+    """Write and print the report."""
+    report, sheet = check(bank, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'report.json').write_text(json.dumps(report, indent=1))
+    (out / 'contact_sheet.jpg').write_bytes(cv2.imencode('.jpg', sheet)[1].tobytes())
+    print(f'{report["path"]}: {report["layout"]}, {report["images"]} images, '
+          f'{report["images_without_boxes"]} of them without boxes, '
+          f'{report["ignored_boxes"]} ignored boxes')
+    print('sizes: ' + ', '.join(f'{size} ({number})' for size, number in
+                                list(report['sizes'].items())[:SHOWN]))
+    for label, of_class in report['classes'].items():
+        width, height = of_class['median_size']
+        print(f'  {label:<20}{of_class["boxes"]:>8} boxes in {of_class["images"]:>6} images, '
+              f'median {width:g} x {height:g}')
+    for name in ('broken', 'boxes_outside', 'boxes_empty', 'duplicate_boxes', 'duplicate_images'):
+        lines = report[name]
+        if lines:
+            print(f'{name.replace("_", " ")}: {len(lines)}')
+            for line in lines[:SHOWN]:
+                print(f'  {line if isinstance(line, str) else " = ".join(line)}')
+    print(f'See {out / "contact_sheet.jpg"} and {out / "report.json"}.')
+    return 1 if problems(report) else 0
+
+
+def _share(text: str) -> float:
+    """Return a number from 0 to 1."""
+    if not 0 <= float(text) <= 1:
+        raise ValueError(text)
+    return float(text)

@@ -39,7 +39,7 @@ LEARNING_RATE = 0.025
 PENALTY, PENALTY_GROWTH, REGULARIZATION = 1.0, 10.0, 0.01
 STEPS_AT_START, STEPS = 4, 2
 # The pyramid: its sizes, the step from one to the next, pixels of a level, width of the response.
-LEVELS, LEVEL_STEP, LEVEL_SIZE = 17, 1.03, 16
+LEVELS, LEVEL_STEP, LEVEL_SIZE = 9, 1.06, 16
 LEVEL_SIGMA = 0.0314  # of the logarithm of the size
 SCALE_LEARNING_RATE = 0.02
 SCALE_MARGIN = 1.1    # a level shows so many times the object
@@ -237,10 +237,13 @@ def _cut(image, window, patch):
     first_x, last_x = _span(left - x0, right - x0, x1 - x0)
     first_y, last_y = _span(top - y0, bottom - y0, y1 - y0)
     size = last_x - first_x, last_y - first_y
-    # averaging is slow, and only needed where whole pixels would be skipped
-    shrinks = inside.shape[0] > 2 * size[1] and inside.shape[1] > 2 * size[0]
-    scaled = cv2.resize(inside, size,
-                        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    # Where whole pixels would be skipped they are averaged instead; that is five times as fast by
+    # a power of two, to which interpolation leads.
+    ratio = max(1, min(inside.shape[1] // size[0], inside.shape[0] // size[1]))
+    shrinks = 1 << ratio.bit_length() - 1
+    scaled = cv2.resize(inside, (size[0] * shrinks, size[1] * shrinks))
+    if shrinks > 1:
+        scaled = cv2.resize(scaled, size, interpolation=cv2.INTER_AREA)
     if size != (WINDOW, WINDOW):
         scaled = cv2.copyMakeBorder(scaled, first_y, WINDOW - last_y, first_x, WINDOW - last_x,
                                     cv2.BORDER_REPLICATE)

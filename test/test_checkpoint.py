@@ -4,7 +4,8 @@ import pickle
 import struct
 
 from acme_tracking.detection import checkpoint
-from acme_tracking.detection.checkpoint import CheckpointError, KEY, Specification
+from acme_tracking.detection.checkpoint import CheckpointError, Specification
+from acme_tracking.networks.checkpoint import KEY
 import pytest
 from safetensors.torch import load_file, save_file
 import torch

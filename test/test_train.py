@@ -1,6 +1,7 @@
 """The training of the detector: it learns, stops, is killed, and goes on."""
 from dataclasses import replace
 import json
+import os
 from pathlib import Path
 import signal
 import subprocess
@@ -9,8 +10,16 @@ import time
 
 from acme_tracking.cli import main
 from acme_tracking.detection import Detector
+from acme_tracking.detection.checkpoint import Specification
 from acme_tracking.training.data import CLASSES, Sample, VEHICLE
-from acme_tracking.training.detector import DivergenceError, evaluate, Knobs, make_batch, train
+from acme_tracking.training.detector import (
+    _transfer,
+    DivergenceError,
+    evaluate,
+    Knobs,
+    make_batch,
+    train,
+)
 import cv2
 import numpy as np
 import pytest
@@ -50,25 +59,21 @@ def test_overfits_a_few_images_in_seconds(tmp_path):
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert metrics['history'][-1] == summary
     detector = Detector.from_checkpoint(tmp_path / 'detector.safetensors', score_threshold=0.3)
-    assert evaluate(detector, blocks(4))['ap50'] > 0.8
+    assert evaluate(detector, blocks(4)).summary(0.3)['ap50'] > 0.8
     assert set(detector(blocks(1)[0].image).labels) == {'car', 'person'}
 
 
-def test_a_stopped_training_goes_on_exactly(tmp_path):
+def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch):
     """The same steps with and without a stop between give the same weights."""
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     learn(whole, epochs=12)
 
-    class Stop(Exception):
-        pass
+    def stop(*arguments):
+        raise KeyboardInterrupt
 
-    def stopping(samples):
-        yield from samples
-        raise Stop
-
-    with pytest.raises(Stop):  # at the first validation, which is due after the first step
-        train([blocks(4)], {'blocks': stopping(blocks(1))}, parts, epochs=12, knobs=QUICK,
-              network=SMALL, progress=False, threads=1, validate_every=0.0, save_every=0.0)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr('acme_tracking.training.detector._Run.validate', stop)
+        learn(parts, epochs=12, save_every=0.0)
     stopped = torch.load(parts / 'state.pt', weights_only=True)
     assert 0 < stopped['step'] < 12
     learn(parts, epochs=12, resume=True)
@@ -124,7 +129,7 @@ def test_batches_list_objects_and_grow_with_the_training():
     for done in (0.0, 0.95):
         areas = []
         for step in range(10):
-            images, truth, labels, image = make_batch(banks, knobs, done, step)
+            images, truth, labels, image = make_batch(banks, knobs, CLASSES, done, step)
             assert images.dtype == np.uint8 and images.shape[0] == 8
             assert images.shape[1] % 32 == images.shape[2] % 32 == 0
             assert truth.shape == (len(labels), 4) and len(image) == len(labels)
@@ -137,61 +142,186 @@ def test_batches_list_objects_and_grow_with_the_training():
 
 
 def test_a_batch_repeats_with_seed_and_step():
-    a, b = (make_batch([blocks(3)], Knobs(batch=2, side=96), 0.5, 7) for _ in range(2))
+    a, b = (make_batch([blocks(3)], Knobs(batch=2, side=96), CLASSES, 0.5, 7) for _ in range(2))
     assert all(np.array_equal(x, y) for x, y in zip(a, b))
 
 
-def write_bank(folder, count=4):
+def write_bank(folder, count=4, name='bank'):
     """Write the blocks as a COCO file with pictures."""
-    (folder / 'bank').mkdir()
+    (folder / name).mkdir()
     images, annotations = [], []
     for number, sample in enumerate(blocks(count)):
-        cv2.imwrite(str(folder / 'bank' / f'{number}.png'), sample.image)
+        cv2.imwrite(str(folder / name / f'{number}.png'), sample.image)
         images.append({'id': number, 'file_name': f'{number}.png', 'width': 96, 'height': 96})
         for (x1, y1, x2, y2), label in zip(sample.boxes.tolist(), sample.labels):
             annotations.append({'id': len(annotations), 'image_id': number,
                                 'bbox': [x1, y1, x2 - x1, y2 - y1],
-                                'category_id': CLASSES.index(label)})
-    categories = [{'id': i, 'name': name} for i, name in enumerate(CLASSES)]
-    path = folder / 'bank.json'
+                                'category_id': list(COLOURS).index(label)})
+    categories = [{'id': i, 'name': label} for i, label in enumerate(COLOURS)]
+    path = folder / f'{name}.json'
     path.write_text(json.dumps({'images': images, 'annotations': annotations,
                                 'categories': categories}))
     return path
 
 
-def test_the_command_survives_a_kill(tmp_path):
-    bank, out = write_bank(tmp_path), tmp_path / 'run'
-    command = [sys.executable, '-m', 'acme_tracking', 'train', 'detector', '--data', str(bank),
-               '--val', str(bank), '--out', str(out), '--minutes', '30', '--size', '64',
-               '--batch', '2', '--threads', '1', '--save-every', '0.5']
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+def command(bank, out, *options):
+    return [sys.executable, '-m', 'acme_tracking', 'train', 'detector', '--data', str(bank),
+            '--val', str(bank), '--out', str(out), '--size', '64', '--batch', '2',
+            '--threads', '1', *map(str, options)]
+
+
+def kill_when(process, ready):
+    """Kill the process, with no chance to say good-bye, when `ready()`; return its stderr."""
     try:
         deadline = time.monotonic() + 120
-        while not (out / 'state.pt').exists():
+        while not ready():
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            time.sleep(0.05)
     finally:
         process.send_signal(signal.SIGKILL)
-        progress = process.communicate()[1]
-    assert 'step/s' in progress or 's/step' in progress
-    step = torch.load(out / 'state.pt', weights_only=True)['step']
-    assert step > 0
-    assert main(['train', 'detector', '--data', str(bank), '--val', str(bank), '--out', str(out),
-                 '--epochs', str(step), '--size', '64', '--batch', '2', '--resume']) == 0
+        errors = process.communicate()[1]
+    return errors
+
+
+def test_a_killed_training_goes_on_where_it_was_saved(tmp_path):
+    """Killed twice at no chosen moment: the curve goes on, and the end is that of a whole one."""
+    bank, killed, whole = write_bank(tmp_path), tmp_path / 'killed', tmp_path / 'whole'
+    length = ('--epochs', 40, '--save-every', 0.5)
+    state, steps = killed / 'state.pt', []
+    for _ in range(2):
+        resume, written = (['--resume'], state.stat().st_mtime_ns) if steps else ([], 0)
+        process = subprocess.Popen(command(bank, killed, *length, *resume),
+                                   stderr=subprocess.PIPE, text=True)
+
+        def newer(written=written):
+            return state.exists() and state.stat().st_mtime_ns > written
+        progress = kill_when(process, newer)
+        assert 'step/s' in progress or 's/step' in progress
+        steps.append(torch.load(state, weights_only=True)['step'])
+    assert 0 < steps[0] < steps[1] < 80
+    for out, more in ((killed, ['--resume']), (whole, [])):
+        assert main(command(bank, out, *length, *more)[3:]) == 0
+    first, second = (json.loads((out / 'metrics.json').read_text()) for out in (killed, whole))
+    assert [step for step, _ in first['loss']] == [20, 40, 60, 80]
+    assert [entry['step'] for entry in first['history']] == list(range(8, 81, 8))
+    np.testing.assert_allclose([loss for _, loss in first['loss']],
+                               [loss for _, loss in second['loss']], rtol=0.05)
+    assert first['history'][-1]['ap50'] == pytest.approx(second['history'][-1]['ap50'], abs=0.05)
+    assert Path(killed / 'detector.safetensors').stat().st_size < 12e6
+
+
+def test_two_processes_train_one_network(tmp_path):
+    """As `torchrun` starts them, on CPUs: one set of files, and half of the steps."""
+    bank, out = write_bank(tmp_path, 8), tmp_path / 'run'
+    started = command(bank, out, '--epochs', 3)
+    process = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2',
+         *started[1:]], capture_output=True, text=True, timeout=120,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count('steps in') == 1
     metrics = json.loads((out / 'metrics.json').read_text())
-    assert metrics['history'][-1]['step'] == 2 * step
-    assert Path(out / 'detector.safetensors').stat().st_size < 12e6
+    assert metrics['history'][-1]['step'] == 6
+    Detector.from_checkpoint(out / 'detector.safetensors')
+
+
+def test_the_report_shows_curves_figures_and_pictures(tmp_path):
+    learn(tmp_path, epochs=60)
+    page = (tmp_path / 'report.html').read_text()
+    for words in ('Learning', 'blocks: 4 images', '<td>car</td><td>4</td>', 'AP50', 'mosaic'):
+        assert words in page
+    assert page.count('data:image/png') == 2 and page.count('data:image/jpeg') == 4
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    first, last = metrics['loss'][0][1], metrics['loss'][-1][1]
+    assert last < first
+    losses = [entry['sets']['blocks']['loss'] for entry in metrics['history']]
+    assert len(losses) == 10 and losses[-1] < losses[0]
+
+
+def test_own_classes_and_layouts_can_be_learnt(tmp_path, capsys):
+    bank, out = write_bank(tmp_path), tmp_path / 'run'
+    (tmp_path / 'map.yaml').write_text('car: forklift\n')
+    options = ['--epochs', '1', '--map', str(tmp_path / 'map.yaml'), '--classes', 'forklift']
+    assert main(command(bank, out, *options)[3:]) == 0
+    assert 'left out are boxes of other classes: person (4)' in capsys.readouterr().out
+    assert Detector.from_checkpoint(out / 'detector.safetensors').names.tolist() == ['forklift']
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert list(metrics['history'][-1]['sets']['bank']['per_class']) == ['forklift']
+
+
+def test_part_of_a_bank_can_be_held_out(tmp_path):
+    bank, out = write_bank(tmp_path, 8), tmp_path / 'run'
+    arguments = command(bank, out, '--epochs', '1', '--hold-out', '0.25')[3:]
+    (tmp_path / 'bank' / '0.png').write_bytes(b'no picture')
+    assert main(arguments) == 0
+    sets = json.loads((out / 'metrics.json').read_text())['history'][-1]['sets']
+    assert {name: each['images'] for name, each in sets.items()} == {
+        'bank': 7, f'{tmp_path.name}/bank': 2}
+
+
+def test_a_start_keeps_what_it_knows(tmp_path):
+    """Weights of shared classes are copied, in the new order; the others are new."""
+    learn(tmp_path / 'first', epochs=1, classes=('car', 'person'))
+    path = tmp_path / 'first' / 'detector.safetensors'
+    old = load_file(path)
+    network, specification = _transfer(
+        path, Specification(classes=('person', 'dog', 'car'), input_size=64))
+    assert (specification.classes, specification.input_size) == (('person', 'dog', 'car'), 64)
+    assert specification.arguments == SMALL
+    new, name = network.state_dict(), 'what.0.1.weight'
+    torch.testing.assert_close(new[name][[2, 0]], old[name].float())
+    assert not torch.equal(new[name][1], new[name][0])
+    name = 'backbone.stages.0.0.0.weight'
+    torch.testing.assert_close(new[name], old[name].float())
+
+
+def test_a_state_of_other_classes_is_refused(tmp_path):
+    learn(tmp_path, epochs=1, classes=('car', 'person'))
+    with pytest.raises(ValueError, match=r"trains the classes \['car', 'person'\]"):
+        learn(tmp_path, epochs=1, resume=True, classes=('person', 'car'))
+
+
+@pytest.mark.parametrize('content', [b'', b'rubbish', 'cut', 'pickle'])
+def test_a_state_that_is_cut_short_or_hostile_is_refused(tmp_path, content):
+    learn(tmp_path, epochs=1)
+    state = tmp_path / 'state.pt'
+    if content == 'cut':
+        content = state.read_bytes()[:20000]
+    if content == 'pickle':
+        torch.save({'network': Hostile()}, state)
+    else:
+        state.write_bytes(content)
+    with pytest.raises(ValueError, match='state.pt: cut short'):
+        learn(tmp_path, epochs=1, resume=True)
+    assert not Path('/tmp/acme_tracking_was_hacked').exists()
+
+
+class Hostile:
+    """Writes a file when it is unpickled."""
+
+    def __reduce__(self):
+        """Say how."""
+        return Path.touch, (Path('/tmp/acme_tracking_was_hacked'),)
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
     (['--out', 'x', '--epochs', '1'], 'nothing to train on'),
     (['--data', 'nowhere.json', '--out', 'x', '--epochs', '1'], 'nowhere.json'),
+    (['--data', 'nowhere.json', '--out', 'x', '--epochs', '1', '--map', 'no.yaml'], 'no.yaml'),
 ])
 def test_the_command_says_what_is_wrong(arguments, reason, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(['train', 'detector', *arguments]) == 1
+    assert main(['train', 'detector', *arguments]) != 0
     assert reason in capsys.readouterr().err
+
+
+def test_an_unknown_class_is_refused_with_what_to_do(tmp_path, capsys):
+    bank = write_bank(tmp_path)
+    (tmp_path / 'map.yaml').write_text('car: forklift\n')
+    options = ['--epochs', '1', '--map', str(tmp_path / 'map.yaml')]
+    assert main(command(bank, tmp_path / 'run', *options)[3:]) != 0
+    assert "unknown classes ['forklift']" in capsys.readouterr().err
 
 
 def test_the_command_wants_a_length(capsys):

@@ -1,12 +1,12 @@
 """`acme_tracking train detector`: train the detector on image banks of any layout."""
 from __future__ import annotations
 
-from pathlib import Path
-
+from acme_tracking.detection.checkpoint import shipped
 from acme_tracking.training.data import CLASSES, labels_for, read, read_mapping, RenderedScenes
 from acme_tracking.training.detector import Knobs, train
 from tqdm import tqdm
 
+START_RATE = 5e-4  # trained weights are to be bent, not broken
 
 def add_arguments(parser) -> None:
     """Describe the arguments of the verb."""
@@ -16,19 +16,26 @@ def add_arguments(parser) -> None:
                         'VOC or YOLO; may be repeated')
     parser.add_argument('--val', action='append', default=[], metavar='BANK',
                         help='labelled images to validate on; may be repeated')
+    parser.add_argument('--hold-out', type=share, default=0.0, metavar='SHARE',
+                        help='validate on this share of every --data bank, and do not train on '
+                        'it (default: %(default)s)')
     parser.add_argument('--scenes', type=count, default=0, metavar='N',
                         help='also train on N rendered images of the synthetic road')
     add_class_arguments(parser)
     parser.add_argument('--out', required=True, metavar='RUN',
                         help='folder for detector.safetensors, metrics.json, the report and the '
                         'state')
+    parser.add_argument('--start', metavar='CHECKPOINT',
+                        help="begin with these weights, or with the package's own for `shipped`: "
+                        'a few images are then enough')
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument('--epochs', type=positive, help='passes over as many images as there are')
     length.add_argument('--minutes', type=positive, help='training time')
     parser.add_argument('--resume', action='store_true',
                         help='go on with the training in RUN that was stopped')
     parser.add_argument('--batch', type=int, default=defaults.batch, help='images per step')
-    parser.add_argument('--rate', type=positive, default=defaults.rate, help='learning rate')
+    parser.add_argument('--rate', type=positive, help='learning rate (default: '
+                        f'{defaults.rate}, {START_RATE} with --start)')
     parser.add_argument('--size', type=int, default=defaults.side, metavar='SIDE',
                         help='images are resized to the area of SIDE x SIDE pixels')
     parser.add_argument('--save-every', type=positive, default=60.0, metavar='SECONDS',
@@ -51,24 +58,40 @@ def run(arguments) -> int:
     """Train and return the exit status."""
     if not arguments.data and not arguments.scenes:
         raise ValueError('nothing to train on: give --data BANK or --scenes N')
-    knobs = Knobs(batch=arguments.batch, rate=arguments.rate, side=arguments.size,
-                  seed=arguments.seed)
-    mapping = read_mapping(arguments.map) if arguments.map else {}
-    sources = [chosen(read(path), mapping, arguments.classes) for path in arguments.data]
-    validation = {Path(path).stem: chosen(read(path), mapping, arguments.classes)
-                  for path in arguments.val}
-    if arguments.scenes:
-        sources.append(RenderedScenes(arguments.scenes))
+    rate = arguments.rate or (START_RATE if arguments.start else Knobs.rate)
+    knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed)
+    start = shipped() if arguments.start == 'shipped' else arguments.start
+    banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
     banks = [[sample.without_ignored().shrunk(round(1.3 * knobs.side)) for sample in
-              tqdm(source, unit='image', desc='reading', leave=False)] for source in sources]
+              tqdm(bank, unit='image', desc='reading', leave=False)] for bank in banks]
     validation = {name: list(bank) for name, bank in validation.items()}
     summary = train(banks, validation, arguments.out, epochs=arguments.epochs,
                     minutes=arguments.minutes, resume=arguments.resume, knobs=knobs,
+                    classes=arguments.classes or CLASSES, start=start,
                     threads=arguments.threads, save_every=arguments.save_every)
-    print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '
-          f'mean AP50 {summary["ap50"]:.3f} at the end')
+    if summary is not None:
+        print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '
+              f'mean AP50 {summary["ap50"]:.3f} at the end; see report.html there')
     return 0
+
+
+def _banks(arguments):
+    """Return the banks to train on, and name -> bank to validate on."""
+    mapping = read_mapping(arguments.map) if arguments.map else {}
+    banks = [chosen(read(path), mapping, arguments.classes) for path in arguments.data]
+    validation = [chosen(read(path), mapping, arguments.classes) for path in arguments.val]
+    if arguments.hold_out:
+        banks, held_out = map(list, zip(*(bank.split(arguments.hold_out) for bank in banks)))
+        validation += held_out
+    named = {}
+    for bank in validation:
+        name = bank.path.resolve().stem
+        # exports of some tools give all their files one name
+        named[f'{bank.path.resolve().parent.name}/{name}' if name in named else name] = bank
+    if arguments.scenes:
+        banks.append(RenderedScenes(arguments.scenes))
+    return banks, named
 
 
 def chosen(bank, mapping, classes):
@@ -91,6 +114,13 @@ def positive(text: str) -> float:
     if not value > 0:
         raise ValueError(text)
     return value
+
+
+def share(text: str) -> float:
+    """Return a number from 0 to below 1."""
+    if not 0 <= float(text) < 1:
+        raise ValueError(text)
+    return float(text)
 
 
 def count(text: str) -> int:

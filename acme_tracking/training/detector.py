@@ -8,26 +8,31 @@ happened.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import json
 import math
 from pathlib import Path
-import pickle
 import time
 
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD, SCORE_THRESHOLD
 from acme_tracking.detection.network import fuse, points
 from acme_tracking.training.augmentation import mosaic, view
-from acme_tracking.training.average_precision import Score
-from acme_tracking.training.data import CLASSES, VEHICLE
+from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE
+from acme_tracking.training.data import CLASSES, labels_for, Sample
 from acme_tracking.training.objective import loss
+from acme_tracking.training.processes import Processes
+from acme_tracking.training.report import write_training_report
+import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
 ASPECTS = ((1, 1), (4, 3), (16, 9))  # of the canvas, one for each batch
-EVALUATION_SCORE = 0.02  # the tail of the precision-recall curve below it changes AP50 little
+VALIDATIONS = 10  # times that a training is validated, the end included
+LOSS_IMAGES = 100  # of each validation set; the loss of so many tells enough
+CURVE_STEPS = 20  # steps of which the mean is one point of the curve of the training loss
+WARMUP_SHARE = 0.1  # of a training that is short against Knobs.warmup
 
 
 @dataclass
@@ -59,63 +64,80 @@ class DivergenceError(ValueError):
 
 
 def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs=None,
-          network=None, threads=None, progress=True, validate_every=600.0, save_every=60.0):
+          network=None, classes=CLASSES, start=None, threads=None, progress=True,
+          save_every=60.0):
     """
     Train a detector; return the summary that it also writes to `out`/metrics.json.
 
     banks: lists of Sample; Knobs.bank_power keeps a large one from drowning a small one.
-    validation: name -> iterable of Sample.
+    validation: name -> list of Sample.
     epochs or minutes: how long; with minutes the rate's cosine follows the clock.  resume: go on
-    from `out`/state.pt.  The best weights, by the mean AP50 over the validation sets, are
-    `out`/detector.safetensors.  Raises DivergenceError when the loss is not finite.
+    from `out`/state.pt, written every `save_every` seconds.  network: arguments of the
+    architecture.  start: a checkpoint whose weights are the first ones.  The best weights, by the
+    mean AP50 over the validation sets, are `out`/detector.safetensors; `out`/report.html shows
+    how it went.  Raises DivergenceError when the loss is not finite.
+
+    Under torchrun every process calls this with the same arguments; the first one has the summary.
     """
     if not banks or not all(map(len, banks)):
         raise ValueError('nothing to train on: every bank must hold an image')
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormal numbers, as vanishing moments are, cost 100 times
-    run = _Run(network, knobs or Knobs(), Path(out))
+    processes = Processes()
+    run = _Run(network, classes, knobs or Knobs(), Path(out), start, processes)
     if resume:
         run.restore()
-    steps = math.ceil(epochs * sum(map(len, banks)) / run.knobs.batch) if epochs else None
-    saved = validated = time.monotonic()
-    bar = tqdm(total=steps, initial=run.step, unit='step', disable=not progress,
-               dynamic_ncols=True)
-    while (done := run.share(steps, minutes)) < 1:
-        bar.set_postfix(run.train_step(banks, done), done=f'{done:.1%}', refresh=False)
-        bar.update()
-        now = time.monotonic()
-        if now - saved > save_every:
+    images = run.knobs.batch * processes.count
+    steps = math.ceil(epochs * sum(map(len, banks)) / images) if epochs else None
+    saved = time.monotonic()
+    with tqdm(total=steps, initial=run.step, unit='step', dynamic_ncols=True,
+              disable=not (progress and processes.first)) as bar:
+        while (done := run.share(steps, minutes)) < 1:
+            shown = run.train_step(banks, done)
+            bar.set_postfix(shown, done=f'{done:.1%}', refresh=False)
+            bar.update()
+            due = int(VALIDATIONS * run.share(steps, minutes)) > int(VALIDATIONS * done)
+            if processes.first and due:
+                run.validate(validation, bar)
+            if processes.first and time.monotonic() - saved > save_every:
+                run.save()
+                saved = time.monotonic()
+        if processes.first:
+            if not run.history:  # resumed, and nothing left to do
+                run.validate(validation, bar)
             run.save()
-            saved = time.monotonic()
-        if now - validated > validate_every:
-            run.validate(validation, bar)
-            validated = time.monotonic()
-    run.validate(validation, bar)
-    run.save()
-    bar.close()
-    return run.history[-1]
+            write_training_report(run.out, validation, run.metrics())
+    processes.close()
+    return run.history[-1] if processes.first else None
 
 
 class _Run:
     """The state of a training: what is saved, and one step of it."""
 
-    def __init__(self, arguments, knobs, out):
+    def __init__(self, arguments, classes, knobs, out, start, processes):
         torch.manual_seed(knobs.seed)
-        self.knobs, self.out = knobs, out
+        self.knobs, self.out, self.processes = knobs, out, processes
         out.mkdir(parents=True, exist_ok=True)
-        self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        self.device = processes.device
         self.specification = checkpoint.Specification(
-            classes=CLASSES, input_size=knobs.side, arguments=arguments or {})
-        self.network = self.specification.build().to(
-            self.device, memory_format=torch.channels_last)
+            classes=tuple(classes), input_size=knobs.side, arguments=arguments or {})
+        if start is None:
+            self.network = self.specification.build()
+        else:
+            self.network, self.specification = _transfer(start, self.specification)
+        self.network.to(self.device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network)
+        self.parallel = processes.parallel(self.network)
         self.optimizer = _optimizer(self.network, knobs)
+        self.precision = _precision(self.device)
+        # float16 alone has so small a range that gradients vanish unless they are scaled up
+        self.scaler = torch.amp.GradScaler(self.device.type,
+                                           enabled=self.precision is torch.float16)
         self.mean, self.std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1)
                                for v in (self.specification.mean, self.specification.std))
         self.step, self.seconds, self.best = 0, 0.0, -1.0
-        self.history, self.losses = [], []
-        self.fast = _has_fast_bfloat16(self.device)
+        self.history, self.losses, self.curve = [], [], []
 
     def share(self, steps, minutes):
         """Return how much of the training is done, 0 to 1."""
@@ -125,31 +147,47 @@ class _Run:
     def train_step(self, banks, done):
         """Take one step; return what the progress bar shows."""
         knobs, started = self.knobs, time.monotonic()
-        rate = knobs.rate * min(1.0, (self.step + 1) / knobs.warmup) \
+        rate = knobs.rate * min(1.0, max((self.step + 1) / knobs.warmup, done / WARMUP_SHARE)) \
             * (0.02 + 0.98 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
-        images, *objects = make_batch(banks, knobs, done, self.step)
-        images = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
-        images = (images.float() - self.mean) / self.std
+        number = self.step * self.processes.count + self.processes.rank
+        images, *objects = make_batch(banks, knobs, self.specification.classes, done, number)
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            predictions = self.network(images)
-        centers, _ = points(images.shape[-2:], self.network.strides, self.device)
-        value, parts = loss(predictions, centers, *(torch.from_numpy(each).to(self.device)
-                                                    for each in objects))
-        if not torch.isfinite(value):
-            raise DivergenceError(f'the loss is {value.item()} at step {self.step} ({parts}); '
+        value, parts = self._loss(self.parallel, images, objects)
+        mean = self.processes.mean(value.item())
+        if not math.isfinite(mean):
+            raise DivergenceError(f'the loss is {mean} at step {self.step} ({parts}); '
                                   'try a lower rate')
         self.optimizer.zero_grad()
-        value.backward()
+        self.scaler.scale(value).backward()
+        self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), knobs.clip)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.step += 1
         self._average()
-        self.losses.append(value.item())
-        self.seconds += time.monotonic() - started
-        return {'loss': f'{np.mean(self.losses[-100:]):.3f}', 'side': f'{images.shape[-1]}'}
+        self._note(mean)
+        self.seconds += self.processes.mean(time.monotonic() - started)
+        return {'loss': f'{np.mean(self.losses or self.curve[-1][1]):.3f}',
+                'side': f'{images.shape[2]}'}
+
+    def _loss(self, network, images, objects):
+        """Return the loss, and its parts, of images uint8 (B, H, W, 3) and their objects."""
+        images = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+        images = (images.float() - self.mean) / self.std
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+            predictions = network(images)
+        centers, _ = points(images.shape[-2:], self.network.strides, self.device)
+        return loss(predictions, centers, *(torch.from_numpy(each).to(self.device)
+                                            for each in objects))
+
+    def _note(self, value):
+        """Add the loss of a step to the curve of [step, mean loss]."""
+        self.losses.append(value)
+        if len(self.losses) == CURVE_STEPS:
+            self.curve.append([self.step, float(np.mean(self.losses))])
+            self.losses.clear()
 
     @torch.no_grad()
     def _average(self):
@@ -165,29 +203,52 @@ class _Run:
     def validate(self, sets, bar):
         """Score the averaged weights; write metrics.json, and the best checkpoint."""
         detector = Detector(fuse(copy.deepcopy(self.averaged)), self.specification,
-                            device=self.device.type, score_threshold=EVALUATION_SCORE,
+                            device=self.device.type, score_threshold=LOWEST_SCORE,
                             nms_threshold=NMS_THRESHOLD)
-        results = {name: evaluate(detector, samples) for name, samples in sets.items()}
+        results = {name: {'loss': self._validation_loss(samples),
+                          **evaluate(detector, samples).summary(SCORE_THRESHOLD)}
+                   for name, samples in sets.items()}
         mean = float(np.mean([result['ap50'] for result in results.values()] or [0.0]))
         self.history.append({'step': self.step, 'minutes': self.seconds / 60, 'ap50': mean,
-                             'loss': float(np.mean(self.losses[-200:] or [0.0])),
                              'sets': results})
-        self.losses.clear()
         bar.write(f'step {self.step}: ' + ', '.join(
-            f'{name} AP50 {result["ap50"]:.3f}' for name, result in results.items()))
+            f'{name} loss {result["loss"]:.3f} AP50 {result["ap50"]:.3f}'
+            for name, result in results.items()))
         if mean >= self.best:  # without validation, the newest
             self.best = mean
             checkpoint.save(self.out / 'detector.safetensors', self.averaged, self.specification)
-        metrics = {'best_ap50': self.best, 'knobs': asdict(self.knobs), 'history': self.history}
         _replace(self.out / 'metrics.json', lambda path: path.write_text(
-            json.dumps(metrics, indent=1)))
+            json.dumps(self.metrics(), indent=1)))
+
+    @torch.no_grad()
+    def _validation_loss(self, samples) -> float:
+        """Return the mean loss of the averaged weights on images as the detector sees them."""
+        samples, losses = samples[::max(1, len(samples) // LOSS_IMAGES)], []
+        self.averaged.eval()
+        for sample in samples:
+            sample = sample.without_ignored()
+            height, width = sample.image.shape[:2]
+            size = input_size(width, height, self.specification.input_size)
+            factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
+            sample = Sample(cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA),
+                            sample.boxes * factors, sample.labels)
+            images, *objects = _collate([sample], self.specification.classes)
+            losses.append(self._loss(self.averaged, images, objects)[0].item())
+        return float(np.mean(losses))
+
+    def metrics(self) -> dict:
+        """Return what metrics.json holds: the curve of [step, training loss], and validations."""
+        return {'best_ap50': self.best, 'classes': self.specification.classes,
+                'knobs': asdict(self.knobs), 'loss': self.curve, 'history': self.history}
 
     def save(self):
         """Write everything that a resumed training needs, whole or not at all."""
         state = {'network': self.network.state_dict(), 'averaged': self.averaged.state_dict(),
                  'optimizer': self.optimizer.state_dict(), 'step': self.step,
-                 'seconds': self.seconds, 'best': self.best, 'history': self.history,
-                 'losses': self.losses, 'knobs': asdict(self.knobs)}
+                 'scaler': self.scaler.state_dict(), 'seconds': self.seconds,
+                 'best': self.best, 'history': self.history, 'losses': self.losses,
+                 'curve': self.curve, 'classes': list(self.specification.classes),
+                 'knobs': asdict(self.knobs)}
         _replace(self.out / 'state.pt', lambda path: torch.save(state, path))
 
     def restore(self):
@@ -197,32 +258,31 @@ class _Run:
             raise ValueError(f'{path}: nothing to resume from')
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # torch has no common base for what a broken file raises
+            raise ValueError(f'{path}: cut short, or no state of a training ({error})') from error
+        try:
+            if state['classes'] != list(self.specification.classes):
+                raise ValueError(f'{path}: trains the classes {state["classes"]}, asked for are '
+                                 f'{list(self.specification.classes)}')
             self.network.load_state_dict(state['network'])
             self.averaged.load_state_dict(state['averaged'])
             self.optimizer.load_state_dict(state['optimizer'])
-            for name in ('step', 'seconds', 'best', 'history', 'losses'):
+            self.scaler.load_state_dict(state['scaler'])
+            for name in ('step', 'seconds', 'best', 'history', 'losses', 'curve'):
                 setattr(self, name, state[name])
-        except (RuntimeError, KeyError, pickle.UnpicklingError) as error:
-            raise ValueError(f'{path}: cut short, or of another network ({error})') from error
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise ValueError(f'{path}: the state of another network ({error})') from error
 
 
-def evaluate(detector, samples) -> dict:
-    """Return the summary of `Score` for a detector on labelled images."""
-    score = Score()
-    for sample in samples:
-        score.add(detector(sample.image), sample.boxes, sample.labels)
-    return score.summary(SCORE_THRESHOLD)
-
-
-def make_batch(banks, knobs, done, step):
+def make_batch(banks, knobs, classes, done, number):
     """
     Return images uint8 (B, H, W, 3) and the N objects in all of them.
 
     The objects are boxes float32 (N, 4), labels int64 (N,) and the index int64 (N,) of the image
     that each is in.  `done` in [0, 1] is the progress of the training, which sets the size of the
-    images.
+    images; `number` is that of the batch.
     """
-    rng = np.random.default_rng((knobs.seed, step))
+    rng = np.random.default_rng((knobs.seed, number))
     side = knobs.side * float(np.interp(done, knobs.grow, (knobs.first_side, 1.0)))
     size = input_size(*ASPECTS[rng.integers(len(ASPECTS))], side * rng.uniform(0.85, 1.15))
     shares = np.array([len(bank) for bank in banks]) ** knobs.bank_power
@@ -236,12 +296,12 @@ def make_batch(banks, knobs, done, step):
             samples.append(mosaic([draw() for _ in range(4)], size, rng))
         else:
             samples.append(view(draw(), size, rng, calm=calm and rng.random() < 0.5))
-    return _collate(samples)
+    return _collate(samples, classes)
 
 
-def _collate(samples):
+def _collate(samples, classes):
     """Stack the images of samples and list their objects, as `loss` wants them."""
-    index = {label: number for number, label in enumerate((*CLASSES, VEHICLE))}
+    index = {label: number for number, label in enumerate(labels_for(classes))}
     labels = [index[label] for sample in samples for label in sample.labels]
     counts = [len(sample.boxes) for sample in samples]
     return (np.stack([sample.image for sample in samples]),
@@ -257,12 +317,42 @@ def _optimizer(network, knobs):
                               {'params': others, 'weight_decay': 0.0}], lr=knobs.rate, fused=True)
 
 
-def _has_fast_bfloat16(device) -> bool:
-    """Tell whether bfloat16 is quicker: on GPUs, and on CPUs with instructions for it (2.4x)."""
+def _precision(device) -> torch.dtype | None:
+    """
+    Return the type that is quicker than float32: on GPUs, and on CPUs that can (2.4 times).
+
+    GPUs without bfloat16 take float16.
+    """
     if device.type == 'cuda':
-        return torch.cuda.is_bf16_supported()
+        real = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if real else torch.float16
     capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
+    fast = any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
+    return torch.bfloat16 if fast else None
+
+
+def _transfer(path, specification):
+    """
+    Return the network of a checkpoint made for the classes and input size of a specification.
+
+    The outputs of a class that the checkpoint knows are kept, those of others start anew.
+    """
+    given, known = checkpoint.load(path)
+    new = replace(known, classes=specification.classes, input_size=specification.input_size)
+    network = new.build()
+    with torch.device('meta'):
+        other = replace(new, classes=(*new.classes, '')).build().state_dict()
+    shared = [name for name in new.classes if name in known.classes]
+    rows, sources = ([classes.index(name) for name in shared] for classes in (
+        new.classes, known.classes))
+    source = given.state_dict()
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if tensor.shape == other[name].shape:
+                tensor.copy_(source[name])
+            else:  # its size follows the number of classes
+                tensor[rows] = source[name][sources]
+    return network, new
 
 
 def _replace(path, write) -> None:

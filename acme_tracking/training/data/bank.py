@@ -159,6 +159,13 @@ class Bank:
         wanted = {*labels_for(classes), DONT_CARE}
         return self._changed(lambda label: label if label in wanted else None)
 
+    def split(self, share) -> tuple[Bank, Bank]:
+        """Return two banks, the second with a share (0 to 1) of the images, evenly spread."""
+        turns = np.floor(np.arange(len(self) + 1) * share + 0.5)
+        second = np.diff(turns) > 0
+        return tuple(replace(self, images=[image for image, mine in zip(self.images, chosen)
+                                           if mine]) for chosen in (~second, second))
+
     def require(self, classes) -> None:
         """Raise ValueError when a box is labelled as something else than `classes`."""
         unknown = sorted(set(self.counts()) - set(labels_for(classes)))

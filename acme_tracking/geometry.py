@@ -60,6 +60,13 @@ def clip(boxes, width: int, height: int) -> np.ndarray:
     return np.clip(as_boxes(boxes), 0, limits)
 
 
+def widen(boxes, margin: float) -> np.ndarray:
+    """Return boxes (N, 4) with `margin` times their width and height added on each side."""
+    boxes = as_boxes(boxes)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return boxes + np.concatenate([-sides, sides], axis=1) * np.float32(margin)
+
+
 def centers(boxes) -> np.ndarray:
     """Return the centres x, y of the boxes, float32 (N, 2)."""
     boxes = as_boxes(boxes)

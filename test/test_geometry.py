@@ -57,3 +57,8 @@ def test_notations_convert_there_and_back():
 def test_another_shape_is_refused_by_its_name(shape):
     with pytest.raises(ValueError, match=r'\(N, 4\).*' + str(shape[-1])):
         geometry.as_boxes(np.ones(shape))
+
+
+def test_widening_adds_a_share_of_each_side():
+    assert geometry.widen([10, 20, 30, 60], 0.1).tolist() == [[8, 16, 32, 64]]
+    assert geometry.widen([], 0.1).shape == (0, 4)

@@ -47,7 +47,7 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     corners = sample.boxes.reshape(-1, 2, 2) * factors + offset
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     boxes, kept = _visible(boxes.astype(np.float32), width, height)
-    return Sample(image if calm else _recolour(image, rng), boxes[kept], sample.labels[kept])
+    return Sample(image if calm else recolour(image, rng), boxes[kept], sample.labels[kept])
 
 
 def mosaic(samples, size, rng) -> Sample:
@@ -74,7 +74,7 @@ def _visible(boxes, width, height):
     return clipped, kept
 
 
-def _recolour(image, rng):
+def recolour(image, rng):
     """Return the image under other light: gain and gamma per colour, grey, blur."""
     gamma = _log_uniform(rng, (0.6, 1.7))
     gains = _log_uniform(rng, (0.7, 1.4)) * rng.uniform(0.9, 1.1, 3)

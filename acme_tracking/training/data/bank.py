@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
 
-from acme_tracking.geometry import as_boxes, clip, is_proper
+from acme_tracking.geometry import as_boxes, clip, is_proper, widen
 from acme_tracking.training.data.images import decode
 import cv2
 import numpy as np
@@ -195,8 +195,7 @@ def crops(samples, margin: float = 0.0):
     for sample in samples:
         height, width = sample.image.shape[:2]
         sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
-        pad = np.concatenate([-sides, sides], axis=1) * margin
-        edges = clip(sample.boxes + pad, width, height).round().astype(int)
+        edges = clip(widen(sample.boxes, margin), width, height).round().astype(int)
         chosen = ~sample.ignored & (sides >= SMALLEST_CROP).all(axis=1)
         for (left, top, right, bottom), label in zip(edges[chosen], sample.labels[chosen]):
             image = sample.image[top:bottom, left:right].copy()

@@ -1,12 +1,13 @@
 """
 Architectures that turn images into features and classes; they know nothing of boxes, data or ROS.
 
-:func:`build` makes each of NAMES for a number of classes.  A network tells three things about
+:func:`build` makes each of NAMES for a number of classes.  A network tells four things about
 itself, which transfer needs:
 
 - `side`: the images (B, 3, side, side) that it was designed for, in the order red, green, blue;
 - `head`: the names of the layers that know the classes, which another set of classes replaces;
-- `blocks`: the names of all other layers with weights, in groups from the input to the head.
+- `blocks`: the names of all other layers with weights, in groups from the input to the head;
+- `last_pool`: the name of its last pooling, whose output serves as features.
 """
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ class AlexNet(nn.Module):
     """
 
     side = 224
+    last_pool = 'features.12'
     head = ('classifier.6',)
     blocks = (('features.0',), ('features.3',), ('features.6',), ('features.8',),
               ('features.10',), ('classifier.1', 'classifier.4'))

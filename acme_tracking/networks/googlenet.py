@@ -71,6 +71,7 @@ class GoogLeNet(nn.Module):
     """Nine inception modules."""
 
     side = 224
+    last_pool = 'avgpool'
     head = ('fc', 'aux1.fc2', 'aux2.fc2')
     blocks = (('conv1',), ('conv2', 'conv3'), ('inception3a', 'inception3b'),
               ('inception4a', 'aux1.conv', 'aux1.fc1'),

@@ -53,6 +53,7 @@ class LeNet5(nn.Module):
     """Digits, or whatever can be told apart on 32 x 32 grey pixels."""
 
     side = 32
+    last_pool = 's4'
     head = ('output',)
     blocks = (('c1', 's2'), ('c3', 's4'), ('c5',), ('f6',))
 

@@ -78,6 +78,7 @@ class ResNet(nn.Module):
     """
 
     side = 224
+    last_pool = 'avgpool'
     head = ('fc',)
     blocks = (('conv1', 'bn1'), ('layer1',), ('layer2',), ('layer3',), ('layer4',))
 

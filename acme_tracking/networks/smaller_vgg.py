@@ -66,6 +66,7 @@ class SmallerVGGClassifier(nn.Module):
     """
 
     side = 96
+    last_pool = 'avgpool'
     head = ('fc',)
 
     def __init__(self, classes, widths=(24, 48, 96, 160, 256), depths=(1, 2, 3, 3, 2)):

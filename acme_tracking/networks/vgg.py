@@ -49,6 +49,7 @@ class VGG(nn.Module):
             blocks.append(tuple(names))
         self.blocks = (*blocks, ('classifier.0', 'classifier.3'))
         self.features = nn.Sequential(*layers)
+        self.last_pool = f'features.{len(layers) - 1}'
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
             nn.Linear(512 * 7 * 7, hidden), nn.ReLU(inplace=True), nn.Dropout(),

@@ -16,6 +16,7 @@ class ZFNet(nn.Module):
     """Five convolutions and three fully connected layers, the first two `hidden` wide."""
 
     side = 224
+    last_pool = 'features.14'
     head = ('classifier.6',)
     blocks = (('features.0',), ('features.4',), ('features.8',), ('features.10',),
               ('features.12',), ('classifier.1', 'classifier.4'))

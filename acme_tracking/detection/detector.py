@@ -1,6 +1,8 @@
 """The detector: an image in, Detections in pixels of that image out."""
 from __future__ import annotations
 
+import time
+
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.network import fuse
 from acme_tracking.detection.suppression import suppress
@@ -26,6 +28,7 @@ class Detector:
     in [0, 1].
     classes: names to report; empty for all.
     All three may be changed between two calls.
+    seconds: how long the last call spent in each stage: resize, network, nms.
     """
 
     def __init__(self, network, specification, device='cpu', half=False,
@@ -49,6 +52,7 @@ class Detector:
         self._mean, self._std = (torch.tensor(values, device=self.device).view(1, 3, 1, 1)
                                  for values in (specification.mean, specification.std))
         self.configure(score_threshold, nms_threshold, classes)
+        self.seconds: dict[str, float] = {}
 
     @classmethod
     def from_checkpoint(cls, path=None, **options) -> Detector:
@@ -83,11 +87,14 @@ class Detector:
         ValueError for another one.
         """
         image = _as_bgr(image)
+        times = [time.perf_counter()]
         height, width = image.shape[:2]
         size = input_size(width, height, self.specification.input_size)
         resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if size[0] < width
                              else cv2.INTER_LINEAR)
+        times.append(time.perf_counter())
         boxes, scores, labels = self._infer(resized)
+        times.append(time.perf_counter())
         scale = np.array([width / size[0], height / size[1]] * 2, dtype=np.float32)
         boxes = clip(boxes * scale, width, height)
         chosen = np.flatnonzero((scores >= self.score_threshold) & is_proper(boxes))
@@ -96,6 +103,8 @@ class Detector:
         chosen = chosen[np.argsort(-scores[chosen], kind='stable')[:MAXIMUM_CANDIDATES]]
         chosen = chosen[suppress(boxes[chosen], scores[chosen], self.nms_threshold,
                                  MAXIMUM_DETECTIONS)]
+        times.append(time.perf_counter())
+        self.seconds = dict(zip(('resize', 'network', 'nms'), np.diff(times).tolist()))
         return Detections(boxes[chosen], scores[chosen], self.names[labels[chosen]])
 
     @torch.inference_mode()

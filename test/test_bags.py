@@ -184,7 +184,11 @@ def test_kitti(tmp_path):
     first, second = recording.truth
     assert first.labels.tolist() == ['car', 'person'] and first.ids.tolist() == [4, 5]
     assert first.boxes[0].tolist() == [1, 2, 11, 12]
-    assert second.scores.tolist() == [0], 'DontCare'
+    assert second.scores.tolist() == [0] and second.labels.tolist() == ['dontcare']
+    assert main(['bag', 'make', str(folder), str(tmp_path / 'bag')]) == 0
+    with BagReader(tmp_path / 'bag') as bag:
+        truth = bag.detections('/ground_truth')
+    assert [one.ids.tolist() for one in truth.values()] == [[4, 5], second.ids.tolist()]
     labels.write_text('7 4 Car 0 0 0 1 2 11 12\n')
     with pytest.raises(ValueError, match='0003.txt, line 1: expected a frame from 0 to 1'):
         open_recording(folder)

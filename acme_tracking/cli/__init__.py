@@ -13,10 +13,14 @@ import sys
 
 VERBS = {
     'bag': 'make, look into and record bags (rosbag2)',
+    'compare': 'put runs of evaluate side by side',
     'data': 'look into image banks, and convert them',
     'demo': 'track a video or a rendered scene with all three nodes and record the result',
+    'evaluate': 'score tracking on bags, or with the word detector the CNN on image banks',
     'train': 'train the detector on image banks',
 }
+# Two words that are one verb; the second would else be the first argument of the first.
+MODULES = {('evaluate', 'detector'): 'evaluate_detector'}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,12 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='acme_tracking', description='Detection on demand and tracking of road users.')
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
-    named = next((word for word in arguments if not word.startswith('-')), None)
+    words = tuple(word for word in arguments if not word.startswith('-'))[:2]
+    named = words[0] if words else None
+    if words in MODULES:
+        arguments = [*arguments]
+        arguments.remove(words[1])
     for verb, summary in VERBS.items():
         verb_parser = verbs.add_parser(verb, help=summary, description=summary[0].upper()
                                        + summary[1:] + '.')
         if verb == named:
-            module = importlib.import_module(f'acme_tracking.cli.{verb}')
+            module = importlib.import_module(
+                f'acme_tracking.cli.{MODULES.get(words, verb)}')
             module.add_arguments(verb_parser)
     parsed = parser.parse_args(arguments)
     try:

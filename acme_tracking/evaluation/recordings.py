@@ -32,6 +32,9 @@ OTB_RATE, KITTI_RATE = 30.0, 10.0
 # KITTI's other types (vans, cyclists, trams, DontCare regions) are ignored, as its evaluation does
 # with all but the one that it is about.
 KITTI_CLASSES = {'Car': 'car', 'Truck': 'truck', 'Pedestrian': 'person'}
+# A region in which nothing was labelled, KITTI's DontCare: what lies inside is not scored.  It has
+# no identity; regions are numbered from REGION_ID on, so that every box has one.
+IGNORED_REGION, REGION_ID = 'dontcare', 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,8 @@ def _kitti_truth(file, length):
             raise ValueError(f'{where}: expected a frame from 0 to {length - 1} and a box, '
                              f'got {text!r}')
         known = words[2] in KITTI_CLASSES
+        if identity < 0:
+            identity = REGION_ID + len(rows[frame])
         rows[frame].append((box, identity, KITTI_CLASSES.get(words[2], words[2].lower()),
                             float(known), where))
     return [_as_truth(objects) for objects in rows]

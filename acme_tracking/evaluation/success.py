@@ -3,7 +3,8 @@ Scores of boxes against true boxes: success and precision.
 
 Method: Y. Wu, J. Lim, M.-H. Yang, Online Object Tracking: A Benchmark, 2013 (OTB).  All functions
 take boxes and truth as float (N, 4), x1 y1 x2 y2 in pixels; rows in which the object is absent
-(truth without width or height) or the truth unknown (NaN) do not count.
+(truth without width or height) or the truth unknown (NaN) do not count.  A box of NaN, where the
+tracker says nothing, is a miss.
 """
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import numpy as np
 
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
 PRECISION_PIXELS = 20
+NORMALISED_THRESHOLDS = np.linspace(0, 0.5, 51)
 
 
 def success_curve(boxes, truth) -> np.ndarray:
@@ -40,6 +42,19 @@ def precision(boxes, truth, pixels: float = PRECISION_PIXELS) -> float:
     boxes, truth = _present(boxes, truth)
     distances = np.linalg.norm(geometry.centers(boxes) - geometry.centers(truth), axis=1)
     return float((distances <= pixels).mean())
+
+
+def normalised_precision(boxes, truth) -> float:
+    """
+    Return the area under the curve of precision over thresholds of 0 to 0.5 box sizes, in [0, 1].
+
+    The distance of the centres is measured in widths and heights of the true box.  Method:
+    M. Müller et al., TrackingNet, 2018.
+    """
+    boxes, truth = _present(boxes, truth)
+    distances = np.linalg.norm((geometry.centers(boxes) - geometry.centers(truth))
+                               / (truth[:, 2:] - truth[:, :2]), axis=1)
+    return float((distances[:, np.newaxis] <= NORMALISED_THRESHOLDS).mean())
 
 
 def _present(boxes, truth):

@@ -1,0 +1,83 @@
+"""
+`acme_tracking evaluate BAG... --out RUN`: how well objects are followed, and what it costs.
+
+Offline the core is driven in lock-step with the images of the bags, so that figures are the same
+every time; with --live the bags are played into real nodes.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+
+from acme_tracking.evaluation.lockstep import MODES, TWO_PHASE
+from acme_tracking.evaluation.report import table, write_report
+from acme_tracking.evaluation.run import evaluate, METRICS
+from acme_tracking.evaluation.sequence_run import LIVE
+from acme_tracking.evaluation.settings import read_parameters, Settings
+from acme_tracking.tracking.visual import availability
+
+
+def add_arguments(parser) -> None:
+    """Describe the arguments of the verb."""
+    defaults = Settings()
+    parser.add_argument('bags', nargs='+', metavar='BAG', help='rosbag2, with a topic '
+                        'ground_truth to be scored (see acme_tracking bag make)')
+    parser.add_argument('--out', required=True, type=Path, metavar='RUN',
+                        help='folder for metrics.json, report.html and tracks; a run that was '
+                        'stopped goes on')
+    parser.add_argument('--modes', nargs='+', choices=[*MODES, LIVE], metavar='MODE',
+                        help='; '.join(f'{name}: {text}' for name, text in MODES.items())
+                        + f'; {LIVE}: as --live (default: all but {LIVE})')
+    parser.add_argument('--live', action='store_true', help='play the bags into nodes that this '
+                        'starts, in real time, and score what they publish')
+    parser.add_argument('--latency', type=float, default=defaults.latency, metavar='SECONDS',
+                        help='that the simulated detector takes (default: %(default)s)')
+    parser.add_argument('--every', type=float, default=defaults.every, metavar='SECONDS',
+                        help='between the detections of two_phase (default: %(default)s)')
+    parser.add_argument('--minimum-score', type=float, default=defaults.minimum_score,
+                        help='tracks of this package with a lower score do not count '
+                        '(default: %(default)s)')
+    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME',
+                        help='classes that count (default: all of the truth)')
+    parser.add_argument('--images', default='', metavar='TOPIC',
+                        help='images, where a bag has those of several cameras')
+    parser.add_argument('--truth', default='', metavar='TOPIC',
+                        help='ground truth (default: ground_truth beside the images)')
+    parser.add_argument('--params-file', type=Path, metavar='YAML',
+                        help='parameters of tracker and detector (default: config/tracking.yaml)')
+    parser.add_argument('--set', nargs='+', default=(), metavar='NAME=VALUE', dest='changes',
+                        help='parameters of the tracker, or detector.NAME, that win over the file')
+    parser.add_argument('--jobs', type=int, default=0, metavar='N',
+                        help='bags at a time (default: one per core)')
+    parser.add_argument('--detections', type=Path, metavar='FOLDER',
+                        help='where detections are kept, to be shared among runs '
+                        '(default: RUN/detections)')
+
+
+def run(arguments) -> int:
+    """Evaluate, write the report, print the headline; return the exit status."""
+    tracker, detector = read_parameters(arguments.params_file, arguments.changes)
+    settings = Settings(
+        modes=tuple(modes(arguments)), latency=arguments.latency, every=arguments.every,
+        minimum_score=arguments.minimum_score, classes=tuple(arguments.classes),
+        images=arguments.images, truth=arguments.truth, tracker=tracker, detector=detector)
+    metrics = evaluate(arguments.bags, settings, arguments.out, arguments.jobs,
+                       arguments.detections)
+    report = write_report(arguments.out)
+    print(table(metrics['modes']))
+    print(f'\nSee {report} and {arguments.out / METRICS}.')
+    return 0
+
+
+def modes(arguments) -> list[str]:
+    """Return the modes to run; without dlib the script that needs it is left out."""
+    chosen = list(arguments.modes or ([] if arguments.live else MODES))
+    if arguments.live and LIVE not in chosen:
+        chosen.insert(0, LIVE)
+    missing = availability()['dlib']
+    if TWO_PHASE in chosen and missing:
+        print(f'{TWO_PHASE} is left out: {missing}', file=sys.stderr)
+        chosen.remove(TWO_PHASE)
+    if not chosen:
+        raise ValueError('no mode is left to run')
+    return chosen

@@ -1,0 +1,91 @@
+"""Detections kept on disk, so that the CNN sees every image once, whoever needs it and when."""
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+import time
+import zipfile
+
+from acme_tracking.detections import Detections
+import numpy as np
+
+# How often new detections are written while they are made, in seconds.
+SAVE_EVERY = 30.0
+
+
+class DetectionCache:
+    """
+    Detections by the stamp of their image, in one file; a context manager that saves at its end.
+
+    A file that was made by another detector (other weights or thresholds), or cannot be read, is
+    not used, and is replaced.
+    """
+
+    def __init__(self, path, settings: dict, make_detector):
+        """
+        Open the cache at `path`.
+
+        settings: all that the detections depend on.  make_detector: returns the detector, a
+        function from image to Detections; called when the first detection is missing.
+        """
+        self._path, self._make_detector = Path(path), make_detector
+        self._key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        self._known, self._detector = self._load(), None
+        self._saved_at, self._changed = time.monotonic(), False
+        self.seconds = []  # what each new detection took
+
+    def __enter__(self) -> DetectionCache:
+        """Return the cache."""
+        return self
+
+    def __exit__(self, *_):
+        """Save what is new."""
+        self.save()
+
+    def __call__(self, stamp: int, image: np.ndarray) -> Detections:
+        """Return the detections on the image of a stamp (nanoseconds)."""
+        if stamp not in self._known:
+            self._detector = self._detector or self._make_detector()
+            start = time.perf_counter()
+            self._known[stamp] = self._detector(image)
+            self.seconds.append(time.perf_counter() - start)
+            self._changed = True
+            if time.monotonic() - self._saved_at > SAVE_EVERY:
+                self.save()
+        return self._known[stamp]
+
+    def __contains__(self, stamp: int) -> bool:
+        """Tell whether an image has been seen."""
+        return stamp in self._known
+
+    def save(self) -> None:
+        """Write the file, all or nothing."""
+        if not self._changed:
+            return
+        stamps = sorted(self._known)
+        found = [self._known[stamp] for stamp in stamps]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix('.partial')
+        with partial.open('wb') as file:
+            np.savez_compressed(
+                file, key=self._key, stamps=np.array(stamps, np.int64),
+                counts=np.array([len(one) for one in found]),
+                boxes=np.concatenate([one.boxes for one in found]),
+                scores=np.concatenate([one.scores for one in found]),
+                labels=np.concatenate([one.labels for one in found]))
+        partial.replace(self._path)
+        self._saved_at, self._changed = time.monotonic(), False
+
+    def _load(self):
+        try:
+            with np.load(self._path) as data:
+                if str(data['key']) != self._key:
+                    return {}
+                ends = np.cumsum(data['counts'])
+                columns = [np.split(data[name], ends[:-1])
+                           for name in ('boxes', 'scores', 'labels')]
+                return {int(stamp): Detections(*row)
+                        for stamp, row in zip(data['stamps'], zip(*columns))}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return {}

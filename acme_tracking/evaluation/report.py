@@ -1,0 +1,280 @@
+"""
+The report of a run, for someone who did not run it: one HTML file with all its pictures inside.
+
+The same tables and plots put several runs side by side.
+"""
+from __future__ import annotations
+
+import base64
+from html import escape
+import json
+from pathlib import Path
+
+from acme_tracking.evaluation import plots
+from acme_tracking.evaluation.lockstep import EVERY_IMAGE, MODES, ON_DEMAND
+from acme_tracking.evaluation.run import METRICS, TIMINGS
+from acme_tracking.evaluation.sequence_run import CALIBRATED, LIVE
+from acme_tracking.evaluation.settings import differences
+
+REPORT, COMPARISON = 'report.html', 'compare.html'
+DESCRIPTIONS = {**MODES, LIVE: 'the nodes themselves, played in real time'}
+# name: (key, format, whether more is better; None for what is neither, meaning)
+COLUMNS = {
+    'HOTA': ('hota', '.3f', True, 'finding and keeping objects apart, in one figure (0 to 1)'),
+    'DetA': ('deta', '.3f', True, 'the part of HOTA that is finding'),
+    'AssA': ('assa', '.3f', True, 'the part of HOTA that is keeping identities'),
+    'MOTA': ('mota', '.3f', True, '1 less misses, false boxes and switches per true box'),
+    'IDF1': ('idf1', '.3f', True, 'boxes with the right identity'),
+    'switches': ('id_switches', 'd', False, 'objects that went on under another id'),
+    'fragments': ('fragments', 'd', False, 'times that an object was lost in between'),
+    'success': ('success_auc', '.3f', True, 'area under the success curve, one track per object'),
+    'precision': ('precision', '.3f', True, 'centres within 20 pixels, one track per object'),
+    'normalised': ('normalised_precision', '.3f', True, 'the same in box sizes, area to 0.5'),
+    'recovery': ('recovery_s', '.2f s', False, 'mean time from a loss to the recovery'),
+    'lost': ('lost_for_good', 'd', False, 'objects lost and never found again while in view'),
+    'ECE': ('ece', '.3f', False, 'how far scores are from the truth they promise'),
+    'CNN': ('detector_share', '.1%', False, 'share of the images on which the CNN ran'),
+}
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 1080px; margin: 2rem auto;
+       padding: 0 1.2rem; background: #fff; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-size: 1.25rem; }
+.lead { font-size: 1.1rem; background: #eef4fa; border-left: 4px solid #0072b2;
+        padding: .7rem 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; }
+.wide { overflow-x: auto; }
+th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #dde3ea; }
+th { background: #f5f7f9; font-weight: 600; } th:first-child, td:first-child { text-align: left; }
+td.best { font-weight: 700; color: #00543d; background: #e8f6f0; }
+img { max-width: 100%; height: auto; } .row { display: flex; flex-wrap: wrap; gap: 1rem; }
+.half { flex: 1 1 400px; } figure { margin: 0; flex: 1 1 300px; max-width: 340px; }
+.note, figcaption, dd { color: #56626f; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .92rem; }
+dt { font-weight: 600; } dd { margin: 0; } pre { background: #f5f7f9; padding: .8rem;
+overflow-x: auto; font-size: .85rem; } details { margin: .6rem 0; }
+"""
+
+
+def read_run(out) -> tuple[dict, dict]:
+    """Return metrics.json and timings.json of a run; ValueError when it is none."""
+    out = Path(out)
+    try:
+        return tuple(json.loads((out / name).read_text()) for name in (METRICS, TIMINGS))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f'{out} is no finished run of acme_tracking evaluate: {error}') from error
+
+
+def table(figures: dict[str, dict], columns=('HOTA', 'DetA', 'AssA', 'MOTA', 'IDF1', 'switches',
+                                             'recovery', 'CNN')) -> str:
+    """Return figures by name as lines of text, for a terminal."""
+    rows = [['', *columns]] + [[name, *(shown(found, column) for column in columns)]
+                               for name, found in figures.items()]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return '\n'.join('  '.join(cell.ljust(width) if not index else cell.rjust(width)
+                               for index, (cell, width) in enumerate(zip(row, widths)))
+                     for row in rows)
+
+
+def shown(found: dict, column: str) -> str:
+    """Return one figure as people read it; a dash where there is none."""
+    key, form, _, _ = COLUMNS[column]
+    value = found.get(key)
+    if value is None:
+        return '-'
+    number, space, unit = form.partition(' ')
+    return f'{value:{number}}{space}{unit}'
+
+
+def write_report(out) -> Path:
+    """Write `out`/report.html and its plots, and return its path."""
+    out = Path(out)
+    metrics, timings = read_run(out)
+    results = {name: json.loads((out / 'bags' / name / 'result.json').read_text())
+               for name in metrics['bags']}
+    modes, first = metrics['modes'], metrics['mode']
+    parts = [f'<h1>How well are objects followed?</h1>{_about(metrics)}', _verdict(metrics),
+             _figures('Headline', modes), _meanings(modes), _plots(out, modes)]
+    if len(results) > 1:
+        parts.append(_figures('Bag by bag', {
+            name: bag['modes'][first] for name, bag in metrics['bags'].items()},
+            note=f'All of {DESCRIPTIONS[first]}.'))
+    if modes[first].get('classes'):
+        parts.append(_figures('Class by class', modes[first]['classes'],
+                              note=f'Of {DESCRIPTIONS[first]}.  Here a box with the wrong class '
+                              'is a wrong box; in the headline it is not.'))
+    parts += [_timelines(out, results, first), _worst(out, results, first),
+              _detector(metrics), _timings(timings), _settings(metrics)]
+    return _write(out / REPORT, 'Tracking evaluation', parts)
+
+
+def write_comparison(runs, path) -> Path:
+    """Write a page that puts the first mode of runs side by side; return its path."""
+    named = {str(Path(run)): read_run(run)[0] for run in runs}
+    figures = headlines(named)
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    first, *others = named.values()
+    changes = ''.join(
+        f'<li>{escape(name)}: {escape("; ".join(what) or "nothing")}</li>'
+        for name, what in zip(list(named)[1:], (differences(
+            other['settings'], first['settings']) for other in others)))
+    parts = ['<h1>Runs side by side</h1>', _figures('Headline', figures), _meanings(figures),
+             _plots(folder, figures, prefix='compare-'),
+             f'<h2>What differs from {escape(next(iter(named)))}</h2><ul>{changes}</ul>']
+    if len({tuple(metrics['bags']) for metrics in named.values()}) > 1:
+        parts.insert(1, '<p class="lead">These runs are of different bags: their figures cannot '
+                        'be compared.</p>')
+    return _write(Path(path), 'Runs side by side', parts)
+
+
+def headlines(named: dict[str, dict]) -> dict[str, dict]:
+    """Return the figures of the first mode of each run, by the run's name and that mode."""
+    return {f'{name} ({metrics["mode"]})': metrics['modes'][metrics['mode']]
+            for name, metrics in named.items()}
+
+
+def _about(metrics):
+    bags = metrics['bags'].values()
+    seconds = sum(bag['seconds'] for bag in bags)
+    objects = sum(bag['truth']['objects'] for bag in bags if bag['truth'])
+    labels = f'{objects} labelled objects' if objects else 'no ground truth'
+    late = sum(bag['out_of_order'] for bag in bags)
+    passed = f' {late} images were out of order and passed over.' if late else ''
+    return (f'<p class="note">{escape(", ".join(metrics["bags"]))}: {metrics["images"]} images, '
+            f'{seconds:.1f} s, {labels}.{passed} Simulated latency of the detector: '
+            f'{metrics["settings"]["latency"]:g} s.</p>')
+
+
+def _verdict(metrics):
+    """Say in a sentence what detection on demand costs and saves."""
+    modes = metrics['modes']
+    if metrics['hota'] is None:
+        return ('<p class="lead">No ground truth: there is nothing to score with.  What is shown '
+                'is how often the CNN ran, and the life of the tracks.</p>')
+    if ON_DEMAND not in modes or EVERY_IMAGE not in modes:
+        return f'<p class="lead">HOTA {metrics["hota"]:.3f}.</p>'
+    ours, theirs = modes[ON_DEMAND], modes[EVERY_IMAGE]
+    change = ours['hota'] - theirs['hota']
+    return (f'<p class="lead">Detection on demand ran the CNN on '
+            f'<b>{100 * ours["detector_share"]:.1f} %</b> of the images and reaches a HOTA of '
+            f'<b>{ours["hota"]:.3f}</b>; detection on every image reaches '
+            f'<b>{theirs["hota"]:.3f}</b> ({change:+.3f}).</p>')
+
+
+def _figures(title, figures, note=''):
+    columns = [column for column, (key, *_) in COLUMNS.items()
+               if any(found.get(key) is not None for found in figures.values())]
+    best = {column: _best(figures, column) for column in columns}
+    head = ''.join(f'<th title="{escape(COLUMNS[column][3])}">{column}</th>' for column in columns)
+    rows = ''.join(
+        f'<tr><td title="{escape(DESCRIPTIONS.get(name, ""))}">{escape(name)}</td>' + ''.join(
+            f'<td{" class=best" if found.get(COLUMNS[column][0]) == best[column] else ""}>'
+            f'{shown(found, column)}</td>' for column in columns) + '</tr>'
+        for name, found in figures.items())
+    note = f'<p class="note">{escape(note)}</p>' if note else ''
+    return (f'<h2>{title}</h2>{note}<div class="wide"><table><tr><th></th>{head}</tr>{rows}'
+            '</table></div>')
+
+
+def _best(figures, column):
+    key, _, more, _ = COLUMNS[column]
+    values = [found[key] for found in figures.values() if found.get(key) is not None]
+    return (max if more else min)(values) if len(values) > 1 else object()
+
+
+def _meanings(figures):
+    modes = ''.join(f'<dt>{name}</dt><dd>{escape(DESCRIPTIONS[name])}</dd>'
+                    for name in figures if name in DESCRIPTIONS)
+    columns = ''.join(f'<dt>{name}</dt><dd>{escape(meaning)}</dd>'
+                      for name, (_, _, _, meaning) in COLUMNS.items())
+    return f'<details open><summary>What is what</summary><dl>{modes}{columns}</dl></details>'
+
+
+def _plots(out, figures, prefix=''):
+    scored = {name: found for name, found in figures.items() if found['hota'] is not None}
+    if not scored:
+        return ''
+    calibrated = {name: found for name, found in scored.items()
+                  if name in CALIBRATED or prefix} or scored
+    for name, draw, what in (('curves', plots.curves, scored), ('cost', plots.cost, scored),
+                             ('reliability', plots.reliability, calibrated)):
+        draw(out / f'{prefix}{name}.png', what)
+    small = ''.join(f'<div class="half">{_image(out / f"{prefix}{name}.png", name)}</div>'
+                    for name in ('cost', 'reliability'))
+    return f'<h2>Curves</h2>{_image(out / f"{prefix}curves.png")}<div class="row">{small}</div>'
+
+
+def _timelines(out, results, mode):
+    parts = [f'<h2>The life of the tracks</h2><p class="note">{escape(DESCRIPTIONS[mode])}; of '
+             f'more than {plots.MAXIMUM_TRACKS} tracks the longest.</p>']
+    for name, result in results.items():
+        found = result['modes'][mode]
+        path = out / f'timeline-{name}.png'
+        plots.timeline(path, found['timeline'], found['detected'], result['seconds'])
+        parts.append(f'<h3>{escape(name)}</h3>{_image(path, "timeline")}')
+    return ''.join(parts)
+
+
+def _worst(out, results, mode):
+    pictures = []
+    for name, result in results.items():
+        for moment in result['modes'][mode].get('worst', ()):
+            wrong = ', '.join(f'{moment[key]} {key}' for key in ('missed', 'false', 'switched')
+                              if moment[key])
+            pictures.append(f'<figure>{_image(out / "bags" / name / moment["file"], "moment")}'
+                            f'<figcaption>{escape(name)} at {moment["seconds"]:.1f} s: {wrong}'
+                            '</figcaption></figure>')
+    if not pictures:
+        return ''
+    return ('<h2>Worst moments</h2><p class="note">Thick red: an object that was missed.  A box '
+            'with a label: a track on nothing that is labelled.  Thin green: found.</p>'
+            f'<div class="row">{"".join(pictures)}</div>')
+
+
+def _detector(metrics):
+    rows = ''.join(
+        f'<tr><td>{escape(name)}</td><td>{bag["detector"]["ap50"]:.3f}</td>'
+        f'<td>{bag["detector"]["recall"]:.3f}</td><td>{bag["detector"]["precision"]:.3f}</td>'
+        f'<td>{bag["detector"]["images"]}</td></tr>'
+        for name, bag in metrics['bags'].items() if bag['detector'])
+    if not rows:
+        return ''
+    least = metrics['settings']['minimum_score']
+    return ('<h2>The detector alone</h2><table><tr><th></th><th>AP50</th>'
+            f'<th>recall at {least:g}</th><th>precision at {least:g}</th><th>images</th></tr>'
+            f'{rows}</table><p class="note">Over the labelled images that any mode had it run '
+            'on.</p>')
+
+
+def _timings(timings):
+    def cells(one):
+        return ''.join(f'<td>{"-" if one[key] is None else f"{one[key]:.1f} ms"}</td>'
+                       for key in ('p50_ms', 'p95_ms'))
+    rows = ''.join(
+        f'<tr><td>{escape(bag)}: {escape(what)}</td>{cells(one)}</tr>'
+        for bag, found in timings.items()
+        for what, one in (*found['modes'].items(), ('CNN', found['cnn'])))
+    return ('<h2>Times on the machine that ran this</h2><table><tr><th></th><th>p50</th><th>p95'
+            f'</th></tr>{rows}</table><p class="note">What an image takes without the CNN, and '
+            'what the CNN takes; live: from the publication of an image to that of its tracks. '
+            'Other work on the machine counts too; these figures are not part of the scores.</p>')
+
+
+def _settings(metrics):
+    chosen = {key: metrics[key] for key in ('settings', 'weights_sha256', 'versions')}
+    return ('<h2>Parameters and versions</h2><details><summary>All that the figures depend on'
+            f'</summary><pre>{escape(json.dumps(chosen, indent=2))}</pre></details>')
+
+
+def _image(path, what='curves'):
+    kind = 'png' if path.suffix == '.png' else 'jpeg'
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{escape(what)}" src="data:image/{kind};base64,{data}">'
+
+
+def _write(path, title, parts):
+    path.write_text('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+                    f'<title>{title}</title><style>{STYLE}</style></head><body>'
+                    + '\n'.join(parts) + '</body></html>\n')
+    return path

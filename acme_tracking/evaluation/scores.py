@@ -1,0 +1,302 @@
+"""
+What tracks are worth, against the true boxes of all objects.
+
+HOTA (J. Luiten et al., HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking, 2020),
+CLEAR (K. Bernardin, R. Stiefelhagen, 2008) and identity (E. Ristani et al., 2016) come from
+TrackEval; success and precision from `success`; what else a user of detection on demand asks for
+is counted here.  Headline scores do not look at the class of a box; scores by class do.
+"""
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+import functools
+import io
+
+from acme_tracking import geometry
+from acme_tracking.detections import Detections
+from acme_tracking.evaluation import success
+from acme_tracking.evaluation.calibration import expected_calibration_error, reliability
+from acme_tracking.evaluation.recordings import IGNORED_REGION, OTB_LABEL
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+# Overlap from which a box is on an object.
+ON_TARGET_IOU = 0.5
+# A box of which more lies in an ignored region is not scored.
+INSIDE = 0.5
+# A truth that does not tell these apart calls them `vehicle`.
+VEHICLES = ('car', 'truck', 'bus')
+EPSILON = np.finfo(float).eps
+
+
+@functools.cache
+def _metrics():
+    """Return TrackEval's three metrics; its import says on stdout what else it could do."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        from trackeval.metrics import CLEAR, HOTA, Identity
+    quiet = {'PRINT_CONFIG': False, 'THRESHOLD': ON_TARGET_IOU}
+    return {'hota': HOTA(), 'clear': CLEAR(dict(quiet)), 'identity': Identity(dict(quiet))}
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """
+    The labelled images of a sequence, with what counts in them.
+
+    stamps: int (T,), nanoseconds.  truth and tracks: Detections with ids of each of the T images,
+    without what is to be ignored.
+    """
+
+    stamps: np.ndarray
+    truth: list[Detections]
+    tracks: list[Detections]
+
+
+def is_class(label: str, name: str) -> bool:
+    """Tell whether a box with a label counts as one of a class of the truth."""
+    return label == name or name == OTB_LABEL or (name == 'vehicle' and label in VEHICLES)
+
+
+def judge(stamps, truth, tracks, classes=(), minimum_score: float = 0.0) -> Judged:
+    """
+    Return what counts of `tracks`, a list of Detections for each of the `stamps`.
+
+    truth: Detections by stamp; images without an entry are not scored.  classes: names of the
+    truth that count, () for all; its other boxes, and those with a score of 0, are ignored, and so
+    are the tracks that match them (Hungarian, IoU 0.5, as MOTChallenge does) or lie in an ignored
+    region.  Tracks of a class that the truth does not know, and those with a score below
+    `minimum_score`, do not count.  Raises ValueError when an object has no id, or twice the same.
+    """
+    names = classes or sorted({str(label) for one in truth.values()
+                               for label in one.labels[one.scores > 0]})
+    kept = [], [], []
+    for stamp, found in zip(stamps, tracks):
+        true = truth.get(int(stamp))
+        if true is None:
+            continue
+        _check_ids(stamp, true)
+        counts = (true.scores > 0) & _is_of(true.labels, names)
+        found = found.select((found.scores >= minimum_score) & _is_of(found.labels, names))
+        found = found.select(~_is_ignored(true, counts, found))
+        for column, value in zip(kept, (stamp, true.select(counts), found)):
+            column.append(value)
+    return Judged(np.array(kept[0], dtype=np.int64), kept[1], kept[2])
+
+
+def _is_of(labels, names):
+    """Return bool (N,): labels of one of the classes; all, when a truth without boxes has none."""
+    return np.array([not names or any(is_class(label, name) for name in names)
+                     for label in labels], dtype=bool)
+
+
+def _check_ids(stamp, truth):
+    if len(truth) and truth.ids is None:
+        raise ValueError(f'ground truth at {stamp * 1e-9:.3f} s has objects without a decimal id')
+    if len(truth) and len(set(truth.ids.tolist())) < len(truth):
+        raise ValueError(f'ground truth at {stamp * 1e-9:.3f} s has an id twice: '
+                         f'{truth.ids.tolist()}')
+
+
+def _is_ignored(truth, counts, found):
+    """Return bool (N,): tracks that match truth which does not count, or lie in a region."""
+    ignored = np.zeros(len(found), dtype=bool)
+    if counts.all() or not len(found):
+        return ignored
+    overlap = geometry.iou(truth.boxes, found.boxes).astype(float)
+    overlap[overlap < ON_TARGET_IOU - EPSILON] = 0
+    rows, columns = linear_sum_assignment(-overlap)
+    matched = overlap[rows, columns] > EPSILON
+    ignored[columns[matched & ~counts[rows]]] = True
+    region = truth.boxes[(truth.labels == IGNORED_REGION) & ~counts]
+    if len(region):
+        taken = np.isin(np.arange(len(found)), columns[matched])
+        share = np.array([[_shared_area(box, one) for one in region] for box in found.boxes])
+        inside = share > INSIDE * geometry.area(found.boxes)[:, np.newaxis]
+        ignored |= ~taken & inside.any(axis=1)
+    return ignored
+
+
+def _shared_area(box, other):
+    return geometry.area(np.concatenate([np.maximum(box[:2], other[:2]),
+                                         np.minimum(box[2:], other[2:])]))[0]
+
+
+def raw_scores(judged: Judged) -> dict:
+    """Return TrackEval's figures {metric: {field: number or array}}, to be combined."""
+    data = _trackeval_data(judged)
+    return {name: metric.eval_sequence(data) for name, metric in _metrics().items()}
+
+
+def combine(raws: list[dict]) -> dict:
+    """Return the figures of many sequences as one, weighted as TrackEval weights them."""
+    return {name: metric.combine_sequences({str(index): raw[name]
+                                            for index, raw in enumerate(raws)})
+            for name, metric in _metrics().items()}
+
+
+def _trackeval_data(judged):
+    def renumber(images):
+        known = sorted({int(one) for image in images if len(image) for one in image.ids})
+        return len(known), [np.searchsorted(known, image.ids if len(image) else []).astype(int)
+                            for image in images]
+    truth_count, truth_ids = renumber(judged.truth)
+    track_count, track_ids = renumber(judged.tracks)
+    return {
+        'gt_ids': truth_ids, 'tracker_ids': track_ids, 'num_gt_ids': truth_count,
+        'num_tracker_ids': track_count, 'num_timesteps': len(judged.truth),
+        'num_gt_dets': sum(map(len, judged.truth)),
+        'num_tracker_dets': sum(map(len, judged.tracks)),
+        'similarity_scores': [geometry.iou(true.boxes, found.boxes).astype(float)
+                              for true, found in zip(judged.truth, judged.tracks)]}
+
+
+def summary(raw: dict) -> dict:
+    """Return the scores that people quote, from `raw_scores` or `combine`."""
+    hota, clear, identity = raw['hota'], raw['clear'], raw['identity']
+    means = {f'{name.lower()}': float(np.mean(hota[name]))
+             for name in ('HOTA', 'DetA', 'AssA', 'DetRe', 'DetPr', 'LocA')}
+    return {**means, 'mota': float(clear['MOTA']), 'motp': float(clear['MOTP']),
+            'idf1': float(identity['IDF1']), 'id_switches': int(clear['IDSW']),
+            'fragments': int(clear['Frag']), 'mostly_tracked': int(clear['MT']),
+            'mostly_lost': int(clear['ML']), 'found': int(clear['CLR_TP']),
+            'missed': int(clear['CLR_FN']), 'false': int(clear['CLR_FP'])}
+
+
+def by_class(stamps, truth, tracks, classes=(), minimum_score=0.0) -> dict[str, dict]:
+    """Return raw scores of each class that the truth has (of `classes`, if any) by itself."""
+    names = {str(label) for one in truth.values() for label in one.labels[one.scores > 0]}
+    return {name: raw_scores(judge(stamps, truth, tracks, (name,), minimum_score))
+            for name in sorted(names & set(classes) if classes else names)}
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """
+    Which track is on which object, image by image, as CLEAR decides it.
+
+    found: for every image a bool array that tells which true boxes have a track on them;
+    on_target: which tracks are on an object; switched: how many objects have another track than
+    before.
+    """
+
+    found: list[np.ndarray]
+    on_target: list[np.ndarray]
+    switched: list[int]
+
+
+def match(judged: Judged) -> Matches:
+    """Match every image, keeping the pairs of the image before where they still overlap."""
+    matches, previous, last = Matches([], [], []), {}, {}
+    for true, tracks in zip(judged.truth, judged.tracks):
+        overlap = geometry.iou(true.boxes, tracks.boxes).astype(float)
+        goes_on = np.array([[previous.get(a) == b for b in _ids(tracks)] for a in _ids(true)],
+                           dtype=float).reshape(overlap.shape)
+        value = np.where(overlap >= ON_TARGET_IOU - EPSILON, 1000 * goes_on + overlap, 0)
+        rows, columns = linear_sum_assignment(-value)
+        real = value[rows, columns] > EPSILON
+        rows, columns = rows[real], columns[real]
+        previous = dict(zip(np.array(_ids(true), int)[rows].tolist(),
+                            np.array(_ids(tracks), int)[columns].tolist()))
+        matches.switched.append(sum(last.get(a, b) != b for a, b in previous.items()))
+        last.update(previous)
+        matches.found.append(np.isin(np.arange(len(true)), rows))
+        matches.on_target.append(np.isin(np.arange(len(tracks)), columns))
+    return matches
+
+
+def _ids(detections) -> list[int]:
+    return detections.ids.tolist() if len(detections) else []
+
+
+def losses(judged: Judged, matches: Matches) -> dict:
+    """
+    Return what happens to objects that were followed and then lost while they were still there.
+
+    seconds: float list, from the loss to the recovery of each that was found again, in the order
+    of recovery; lost_for_good: how many never were.
+    """
+    lost_since, seen, seconds = {}, set(), []
+    for stamp, true, found in zip(judged.stamps.tolist(), judged.truth, matches.found):
+        for identity, is_found in zip(_ids(true), found):
+            if is_found:
+                if identity in lost_since:
+                    seconds.append((stamp - lost_since.pop(identity)) * 1e-9)
+                seen.add(identity)
+            elif identity in seen:
+                lost_since.setdefault(identity, stamp)
+    return {'seconds': seconds, 'lost_for_good': len(lost_since)}
+
+
+def promised_and_kept(judged: Judged, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of all tracks, float (N,), and whether each is on an object, bool (N,)."""
+    scores = [tracks.scores for tracks in judged.tracks]
+    return (np.concatenate(scores or [[]]).astype(float),
+            np.concatenate(matches.on_target or [[]]).astype(bool))
+
+
+def calibration(scores, on_target) -> dict:
+    """Return the expected calibration error and the reliability; None without any track."""
+    if not len(scores):
+        return {'ece': None, 'promised': [], 'kept': [], 'counts': []}
+    promised, kept, counts = reliability(scores, on_target)
+    return {'ece': expected_calibration_error(scores, on_target),
+            'promised': [None if np.isnan(x) else float(x) for x in promised],
+            'kept': [None if np.isnan(x) else float(x) for x in kept],
+            'counts': counts.tolist()}
+
+
+def assigned_boxes(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give every object the one track that is on it in most images; return boxes and truth.
+
+    Both are float32 (N, 4), all objects in one, as `success` takes them; the box is NaN where that
+    track is not there.  As for the identity scores, no track has two objects.
+    """
+    objects = sorted({one for true in judged.truth for one in _ids(true)})
+    tracks = sorted({one for found in judged.tracks for one in _ids(found)})
+    together = np.zeros((len(objects), len(tracks)))
+    for true, found in zip(judged.truth, judged.tracks):
+        rows, columns = np.nonzero(geometry.iou(true.boxes, found.boxes) >= ON_TARGET_IOU)
+        together[np.searchsorted(objects, np.array(_ids(true), int)[rows]),
+                 np.searchsorted(tracks, np.array(_ids(found), int)[columns])] += 1
+    track_of = {objects[row]: tracks[column]
+                for row, column in zip(*linear_sum_assignment(-together)) if together[row, column]}
+    boxes, truth = [], []
+    for true, found in zip(judged.truth, judged.tracks):
+        place = {identity: index for index, identity in enumerate(_ids(found))}
+        for identity, box in zip(_ids(true), true.boxes):
+            index = place.get(track_of.get(identity))
+            boxes.append(np.full(4, np.nan) if index is None else found.boxes[index])
+            truth.append(box)
+    return geometry.as_boxes(boxes), geometry.as_boxes(truth)
+
+
+def single_object_scores(boxes, truth) -> dict:
+    """Return the OTB scores of `assigned_boxes`, None without any true box."""
+    if not len(truth):
+        return {'success_auc': None, 'precision': None, 'normalised_precision': None,
+                'success_curve': []}
+    return {'success_auc': success.success_auc(boxes, truth),
+            'precision': success.precision(boxes, truth),
+            'normalised_precision': success.normalised_precision(boxes, truth),
+            'success_curve': success.success_curve(boxes, truth).tolist()}
+
+
+def write_mot(path, frames, detections: list[Detections], truth: bool = False) -> None:
+    """
+    Write boxes in MOTChallenge format, one row each: frame, id, left, top, width, height, score.
+
+    frames: number of each image, from 1.  Three columns of -1 follow in a result; in truth class
+    and visibility, where class 1 counts and class 8 (distractor, score 0) is to be ignored.
+    """
+    rows = []
+    for frame, image in zip(frames, detections):
+        for identity, box, score in zip(_ids(image), geometry.to_xywh(image.boxes), image.scores):
+            place = ','.join(f'{value:.3f}' for value in box)
+            tail = f'{score:.4f},-1,-1,-1'
+            if truth:
+                tail = '1,1,1' if score > 0 else '0,8,1'
+            rows.append(f'{frame},{identity},{place},{tail}\n')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(''.join(rows))

@@ -1,0 +1,321 @@
+"""
+One bag from images to scores: modes are driven through it and judged, the worst moments drawn.
+
+Everything is written below the folder of the run (see `run`), so that a report can be made, and
+figures of many bags combined, without the bag.
+"""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+import json
+from pathlib import Path
+import queue
+import threading
+
+from acme_tracking.detections import Detections
+from acme_tracking.drawing import draw_tracks
+from acme_tracking.evaluation import scores
+from acme_tracking.evaluation.bags import BagReader
+from acme_tracking.evaluation.cache import DetectionCache
+from acme_tracking.evaluation.lockstep import (
+    CONTINUOUS,
+    drive,
+    EVERY_IMAGE,
+    EveryImage,
+    EveryNth,
+    ON_DEMAND,
+    OnDemand,
+    Stopwatch,
+)
+from acme_tracking.evaluation.settings import hash_of_weights, Settings
+from acme_tracking.training.average_precision import Score
+import cv2
+import numpy as np
+
+LIVE = 'live'
+# Images that are read ahead: decoding and tracking then use two cores.
+AHEAD = 8
+WORST_MOMENTS = 6
+# Moments shown are at least so far apart, in seconds.
+APART = 1.0
+# Modes whose scores are the probability that a box is on its object.
+CALIBRATED = (LIVE, ON_DEMAND, CONTINUOUS)
+
+
+class Images:
+    """
+    The images of a bag, in order and ahead of need; counts those that are not later than before.
+
+    size: (width, height) of the last one; times: of the recording, by stamp, nanoseconds.
+    """
+
+    def __init__(self, bag: BagReader, topic: str, progress: Callable = lambda: None):
+        """Read from an open bag; `progress` is called for every image."""
+        self._bag, self._topic, self._progress = bag, topic, progress
+        self.times, self.out_of_order, self.size = {}, 0, (0, 0)
+
+    def __iter__(self):
+        """Yield (stamp, image); as the tracker node does, out-of-order images are passed over."""
+        last = None
+        for stamp, time, image in _ahead(self._bag.images(self._topic)):
+            self._progress()
+            if last is not None and stamp <= last:
+                self.out_of_order += 1
+                continue
+            last, self.times[stamp], self.size = stamp, time, image.shape[1::-1]
+            yield stamp, image
+
+
+def _ahead(items):
+    """Iterate on a thread, so many items ahead; what it raises is raised here."""
+    ready, stopped = queue.Queue(AHEAD), threading.Event()
+
+    def put(item):
+        while not stopped.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def read():
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    return
+            put((None, StopIteration()))
+        except Exception as error:
+            put((None, error))
+
+    thread = threading.Thread(target=read, name='reader', daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def make_mode(mode: str, settings: Settings, detect: Stopwatch, every: int):
+    """Return the object that `drive` leads through a sequence, for a mode that is not live."""
+    if mode in (ON_DEMAND, CONTINUOUS):
+        return OnDemand(settings.tracking_parameters, settings.latency, detect,
+                        continuous=mode == CONTINUOUS)
+    return EveryImage(detect) if mode == EVERY_IMAGE else EveryNth(detect, every)
+
+
+def make_detector(settings: Settings, threads: int):
+    """Return the CNN with the parameters of the settings."""
+    from acme_tracking.detection import Detector
+    options = {**settings.detector}
+    return Detector.from_checkpoint(options.pop('weights') or None, threads=threads, **options)
+
+
+def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
+            progress: Callable = lambda: None) -> dict:
+    """
+    Evaluate one bag and return its result, which is also written to `out`/bags/NAME/result.json.
+
+    cache: folder of the detections.  threads: of the CNN.  Raises ValueError for a bag that cannot
+    be evaluated, saying why.
+    """
+    with BagReader(path) as bag:
+        topic = bag.image_topic(settings.images)
+        truth_topic = settings.truth or bag.truth_topic(topic)
+        truth = bag.detections(truth_topic) if truth_topic else {}
+        images = Images(bag, topic, progress)
+        count = next(item.count for item in bag.topics if item.name == topic)
+        every = max(1, round(settings.every * (count - 1) / max(bag.seconds, 1e-9)))
+        depends = {**settings.detector, 'sha256': hash_of_weights(settings.detector['weights'])}
+        with DetectionCache(cache / f'{bag.name}.npz', depends,
+                            lambda: make_detector(settings, threads)) as found:
+            detect = Stopwatch(found)
+            outcomes = _drive(settings, images, detect, every, path, topic)
+            result = _judge(bag.name, settings, images, truth, outcomes, found)
+            timings = _timings(outcomes, found.seconds)
+        folder = out / 'bags' / bag.name
+        folder.mkdir(parents=True, exist_ok=True)
+        if truth:
+            _show_worst(result, bag, topic, images, truth, outcomes, settings, folder)
+    result['every'] = every
+    _write_texts(out, bag.name, images, truth, outcomes)
+    (folder / 'timings.json').write_text(json.dumps(timings, indent=2) + '\n')
+    partial = folder / 'result.partial'
+    partial.write_text(json.dumps(result, default=as_json) + '\n')
+    partial.replace(folder / 'result.json')  # last: its presence means that all is done
+    return result
+
+
+def as_json(value):
+    """Return numpy values as JSON has them."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+
+
+def _drive(settings, images, detect, every, path, topic):
+    modes = {mode: make_mode(mode, settings, detect, every)
+             for mode in settings.modes if mode != LIVE}
+    drive(modes, images, detect)
+    outcomes = {name: mode.outcome for name, mode in modes.items()}
+    if LIVE in settings.modes:
+        from acme_tracking.evaluation.live import play
+        outcomes[LIVE] = play(path, topic, settings)
+    return {mode: outcomes[mode] for mode in settings.modes}
+
+
+def minimum_score(mode: str, settings: Settings) -> float:
+    """Return the score from which the tracks of a mode count."""
+    return settings.minimum_score if mode in CALIBRATED else 0.0
+
+
+def _judge(name, settings, images, truth, outcomes, found):
+    stamps = list(images.times)
+    if not stamps:
+        raise ValueError(f'{name} has no images')
+    labelled = [stamp for stamp in stamps if stamp in truth]
+    if truth and not labelled:
+        raise ValueError(f'{name}: no ground truth has the stamp of an image; the headers of '
+                         'both must be the same')
+    return {
+        'name': name, 'images': len(stamps), 'labelled': len(labelled),
+        'out_of_order': images.out_of_order, 'size': list(images.size),
+        'seconds': (stamps[-1] - stamps[0]) * 1e-9,
+        'truth': _describe(truth, labelled) if labelled else None,
+        'detector': _detector_scores(truth, labelled, found, settings) if labelled else None,
+        'modes': {mode: _judge_mode(outcome, truth, settings, minimum_score(mode, settings))
+                  for mode, outcome in outcomes.items()}}
+
+
+def _describe(truth, labelled):
+    boxes = Counter(str(label) for stamp in labelled
+                    for label in truth[stamp].labels[truth[stamp].scores > 0])
+    ids = {int(one) for stamp in labelled if len(truth[stamp])
+           for one in truth[stamp].ids[truth[stamp].scores > 0]}
+    return {'objects': len(ids), 'boxes': dict(sorted(boxes.items()))}
+
+
+def _detector_scores(truth, labelled, found, settings):
+    """Return AP50 and the like over the labelled images that the CNN has seen."""
+    score, count = Score(), 0
+    for stamp in labelled:
+        if stamp in found:
+            judged = scores.judge([stamp], truth, [found(stamp, None)], settings.classes)
+            score.add(judged.tracks[0], judged.truth[0].boxes, judged.truth[0].labels)
+            count += 1
+    return {**score.summary(settings.minimum_score), 'images': count}
+
+
+def _judge_mode(outcome, truth, settings, least):
+    ids = {int(one) for tracks in outcome.tracks if len(tracks) for one in tracks.ids}
+    result = {'detector_runs': len(outcome.detected), 'requests': outcome.requests,
+              'tracks': len(ids), 'timeline': _timeline(outcome)}
+    result['detected'] = [round((stamp - outcome.stamps[0]) * 1e-9, 3)
+                          for stamp in outcome.detected]
+    judged = scores.judge(outcome.stamps, truth, outcome.tracks, settings.classes, least)
+    if not len(judged.stamps):
+        return result
+    matches = scores.match(judged)
+    boxes, true = scores.assigned_boxes(judged)
+    everything = scores.judge(outcome.stamps, truth, outcome.tracks, settings.classes)
+    promises = scores.promised_and_kept(everything, scores.match(everything))
+    return {
+        **result, 'raw': scores.raw_scores(judged),
+        'classes': scores.by_class(outcome.stamps, truth, outcome.tracks, settings.classes, least),
+        'losses': scores.losses(judged, matches), 'calibration': scores.calibration(*promises),
+        'single': {**scores.single_object_scores(boxes, true), 'boxes': len(true)},
+        'worst': _worst(judged, matches)}
+
+
+def _timeline(outcome):
+    """Return for every track its label, spans [first, last, state] and corrections, in seconds."""
+    start, tracks = outcome.stamps[0] if outcome.stamps else 0, {}
+    for index, (stamp, found, states) in enumerate(
+            zip(outcome.stamps, outcome.tracks, outcome.states)):
+        now = round((stamp - start) * 1e-9, 3)
+        for identity, label, state in zip(found.ids if len(found) else (), found.labels, states):
+            track = tracks.setdefault(int(identity), {'spans': [], 'corrected': [], 'last': index})
+            track['label'] = str(label)
+            spans = track['spans']
+            if spans and spans[-1][2] == int(state) and track['last'] >= index - 1:
+                spans[-1][1] = now
+            else:
+                spans.append([now, now, int(state)])
+            track['last'] = index
+    for stamp, identity in outcome.corrected:
+        if identity in tracks:
+            tracks[identity]['corrected'].append(round((stamp - start) * 1e-9, 3))
+    return {str(identity): {key: track[key] for key in ('label', 'spans', 'corrected')}
+            for identity, track in sorted(tracks.items())}
+
+
+def _worst(judged, matches):
+    """Return the moments with most errors, worst first, not too near to each other."""
+    moments = []
+    for stamp, found, right, switched in zip(judged.stamps.tolist(), matches.found,
+                                             matches.on_target, matches.switched):
+        missed, false = int((~found).sum()), int((~right).sum())
+        moments.append({'stamp': stamp, 'missed': missed, 'false': false, 'switched': switched})
+    chosen = []
+    for moment in sorted(moments, key=lambda one: (
+            -(one['missed'] + one['false'] + 2 * one['switched']), one['stamp'])):
+        if all(abs(moment['stamp'] - other['stamp']) >= APART * 1e9 for other in chosen):
+            chosen.append(moment)
+        if len(chosen) == WORST_MOMENTS:
+            break
+    return [moment for moment in chosen if moment['missed'] + moment['false'] + moment['switched']]
+
+
+def _show_worst(result, bag, topic, images, truth, outcomes, settings, folder):
+    """Draw the worst moments of the first mode."""
+    mode = settings.modes[0]
+    tracks = dict(zip(outcomes[mode].stamps, outcomes[mode].tracks))
+    for number, moment in enumerate(result['modes'][mode].get('worst', ()), 1):
+        stamp, time = moment['stamp'], images.times[moment['stamp']]
+        image = next(image for at, _, image in bag.images(topic, time, time + 1) if at == stamp)
+        judged = scores.judge([stamp], truth, [tracks[stamp]], settings.classes,
+                              minimum_score(mode, settings))
+        matches = scores.match(judged)
+        picture = _draw_errors(image, judged, matches)
+        moment['file'] = f'worst-{number}.jpg'
+        moment['seconds'] = (stamp - next(iter(images.times))) * 1e-9
+        cv2.imwrite(str(folder / moment['file']), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def _draw_errors(image, judged, matches):
+    """Return the image with its tracks on nothing, missed objects red, found ones thin green."""
+    canvas = draw_tracks(image, judged.tracks[0].select(~matches.on_target[0]))
+    for box, is_found in zip(judged.truth[0].boxes, matches.found[0]):
+        left, top, right, bottom = (int(round(float(edge))) for edge in box)
+        color, width = ((80, 200, 80), 1) if is_found else ((40, 40, 230), 3)
+        cv2.rectangle(canvas, (left, top), (right, bottom), color, width, cv2.LINE_AA)
+    return canvas
+
+
+def _write_texts(out, name, images, truth, outcomes):
+    """Write tracks and truth in MOTChallenge layout, as TrackEval and others read them."""
+    number = {stamp: index for index, stamp in enumerate(images.times, 1)}
+    for mode, outcome in outcomes.items():
+        scores.write_mot(out / 'tracks' / mode / 'data' / f'{name}.txt',
+                         [number[stamp] for stamp in outcome.stamps], outcome.tracks)
+    if truth:
+        folder = out / 'gt' / name
+        scores.write_mot(folder / 'gt' / 'gt.txt', number.values(),
+                         [truth.get(stamp, Detections.empty()) for stamp in number], truth=True)
+        (folder / 'seqinfo.ini').write_text(
+            f'[Sequence]\nname={name}\nseqLength={len(number)}\nimWidth={images.size[0]}\n'
+            f'imHeight={images.size[1]}\n')
+
+
+def _timings(outcomes, cnn):
+    """Return what took how long on this machine, in milliseconds; never the same twice."""
+    def spread(seconds):
+        p50, p95 = np.percentile(seconds, [50, 95]) * 1e3 if seconds else (None, None)
+        return {'p50_ms': p50 and round(p50, 2), 'p95_ms': p95 and round(p95, 2)}
+    return {'cnn': {**spread(cnn), 'runs': len(cnn)},
+            'modes': {mode: spread(outcome.seconds) for mode, outcome in outcomes.items()}}

@@ -1,0 +1,130 @@
+"""All that the figures of a run depend on, but the bags: read from the nodes' parameter file."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+import hashlib
+import importlib.metadata
+from pathlib import Path
+import platform
+
+from acme_tracking.evaluation.lockstep import MODES
+from acme_tracking.parameters import validate
+from acme_tracking.share import share
+from acme_tracking.tracking.tracker import TrackingParameters
+import yaml
+
+# Parameters that only the nodes know; without a graph they have no meaning.
+NODE_ONLY = {'max_backlog', 'autostart', 'use_sim_time', 'qos_overrides', 'mode', 'compressed',
+             'threads'}
+DETECTOR = {'weights': '', 'device': 'auto', 'half': True, 'score_threshold': 0.3,
+            'nms_threshold': 0.5, 'classes': []}
+PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'torch', 'dlib-bin', 'trackeval',
+            'rosbags')
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    What is run, on what, and how it is scored.
+
+    modes: of MODES, or `live`; the first gives the headline.  latency: of the simulated detector,
+    seconds.  every: time between the detections of the two-phase script, seconds.  minimum_score:
+    tracks of this package with a lower score do not count.  classes: names that count, () for all
+    of the truth.  images, truth: topics, '' for the obvious ones.  tracker, detector: parameters.
+    """
+
+    modes: tuple[str, ...] = tuple(MODES)
+    latency: float = 0.1
+    every: float = 1.0
+    minimum_score: float = 0.5
+    classes: tuple[str, ...] = ()
+    images: str = ''
+    truth: str = ''
+    tracker: dict = field(default_factory=lambda: asdict(TrackingParameters()))
+    detector: dict = field(default_factory=lambda: {**DETECTOR})
+
+    def __post_init__(self):
+        """Raise ValueError for a value out of its range."""
+        for name, least, most in (('latency', 0, 60), ('every', 0.01, 3600),
+                                  ('minimum_score', 0, 1)):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f'{name} must be from {least} to {most}, got {value}')
+        validate(self.tracking_parameters)
+
+    @property
+    def tracking_parameters(self) -> TrackingParameters:
+        """The parameters of the tracker."""
+        return TrackingParameters(**self.tracker)
+
+    def as_dict(self) -> dict:
+        """Return the settings as JSON has them."""
+        return {key: list(value) if isinstance(value, tuple) else value
+                for key, value in asdict(self).items()}
+
+
+def read_parameters(path=None, changes=()) -> tuple[dict, dict]:
+    """
+    Return the parameters of tracker and detector of a ROS parameters file.
+
+    path: None for config/tracking.yaml.  changes: 'NAME=VALUE' each, for the tracker, or
+    'detector.NAME=VALUE'.  Raises ValueError, naming it, for one that does not exist.
+    """
+    path = Path(path or share('config/tracking.yaml'))
+    try:
+        entries = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is not YAML: {error}') from error
+    if not isinstance(entries, dict):
+        raise ValueError(f'{path} must be a ROS parameters file, got {type(entries).__name__}')
+    given = {'tracker': {}, 'detector': {}}
+    for name, entry in entries.items():
+        node = str(name).rpartition('/')[2]
+        if node in given:
+            given[node].update((entry or {}).get('ros__parameters') or {})
+    for change in changes:
+        name, equals, value = change.partition('=')
+        if not equals:
+            raise ValueError(f'a parameter must be NAME=VALUE, got {change!r}')
+        node, _, name = name.rpartition('.')
+        if node not in ('', *given):
+            raise ValueError(f'parameters are those of tracker and detector, got {change!r}')
+        given[node or 'tracker'][name] = yaml.safe_load(value)
+    defaults = {'tracker': asdict(TrackingParameters()), 'detector': DETECTOR}
+    for node, values in given.items():
+        unknown = sorted(values.keys() - defaults[node].keys() - NODE_ONLY)
+        if unknown:
+            raise ValueError(f'{path}: {node} has no parameter {", ".join(unknown)}')
+    return tuple({**defaults[node], **{key: value for key, value in given[node].items()
+                                       if key in defaults[node]}}
+                 for node in ('tracker', 'detector'))
+
+
+def hash_of_weights(weights: str) -> str:
+    """Return the SHA-256 of a checkpoint, '' for the shipped one."""
+    from acme_tracking.detection import checkpoint
+    path = Path(weights or checkpoint.shipped())
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes the figures."""
+    found = {'python': platform.python_version(), 'machine': platform.machine()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def differences(ours: dict, theirs: dict) -> list[str]:
+    """Return 'KEY: OURS, there THEIRS' of what differs, in nested dictionaries."""
+    found = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        a, b = ours.get(key), theirs.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += [f'{key}.{line}' for line in differences(a, b)]
+        elif a != b:
+            found.append(f'{key}: {a!r}, there {b!r}')
+    return found

@@ -1,0 +1,314 @@
+"""Evaluation of whole bags: simulated latency by hand, the same bytes twice, and broken input."""
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
+pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
+pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
+
+from acme_tracking.cli import main  # noqa: E402
+from acme_tracking.detections import Detections  # noqa: E402
+from acme_tracking.evaluation import cache, lockstep, sequence_run  # noqa: E402
+from acme_tracking.evaluation.bags import (  # noqa: E402
+    BagWriter,
+    DETECTIONS,
+    IMAGE,
+    IMAGE_QOS,
+    RELIABLE_QOS,
+)
+from acme_tracking.evaluation.baselines import Sort, TwoPhase  # noqa: E402
+from acme_tracking.evaluation.settings import read_parameters, Settings  # noqa: E402
+from acme_tracking.messages import detections_to_msg, image_to_msg, ns_to_stamp  # noqa: E402
+from acme_tracking.scene import Scene  # noqa: E402
+from acme_tracking.tracking.tracker import TrackingParameters  # noqa: E402
+from acme_tracking.tracking.visual import availability  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+PERIOD = 100_000_000
+GREY = np.full((48, 64, 3), 90, np.uint8)
+CAR = Detections([[10, 10, 30, 24]], [0.9], ['car'])
+
+
+def write_scene(path, count=30, truth=True, stamps=None, seed=4, prefix=''):
+    """Write a bag of a rendered road at 10 Hz."""
+    scene = Scene(width=320, height=240, seed=seed, rate=10, density=0.3)
+    with BagWriter(path) as writer:
+        images = writer.topic(f'{prefix}/image_raw', IMAGE, IMAGE_QOS)
+        boxes = writer.topic(f'{prefix}/ground_truth', DETECTIONS, RELIABLE_QOS)
+        for index in range(count):
+            stamp = (stamps or range(10**9, 10**12, PERIOD))[index]
+            header = Header(stamp=ns_to_stamp(stamp), frame_id='camera')
+            time = 10**9 + index * PERIOD
+            writer.write(images, time, image_to_msg(scene.render(index), header))
+            if truth:
+                true = scene.truth(index)
+                writer.write(boxes, time, detections_to_msg(
+                    Detections(true.boxes, (true.visibility > 0.3).astype(float), true.labels,
+                               true.ids), header))
+    return path
+
+
+@pytest.fixture
+def perfect(monkeypatch):
+    """Let the CNN find what is there: a stand-in that renders the same scene."""
+    calls = []
+
+    def make_detector(settings, threads):
+        scene = Scene(width=320, height=240, seed=4, rate=10, density=0.3)
+        rendered = {scene.render(index).tobytes(): index for index in range(40)}
+
+        def detect(image):
+            calls.append(1)
+            true = scene.truth(rendered[image.tobytes()])
+            seen = true.visibility > 0.3
+            return Detections(true.boxes[seen], np.full(seen.sum(), 0.9), true.labels[seen])
+        return detect
+    monkeypatch.setattr(sequence_run, 'make_detector', make_detector)
+    return calls
+
+
+def evaluate(bag, out, *options):
+    return main(['evaluate', str(bag), '--out', str(out), '--jobs', '1', *map(str, options)])
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob('*'))
+            if path.is_file() and path.suffix not in ('.npz', '.html')
+            and path.name != 'timings.json'}
+
+
+# The simulated detector
+
+def asked(latency, requests, continuous=False, count=12):
+    """Drive a LateDetector: return runs, and (image at which it came, image it was made on)."""
+    detector = lockstep.LateDetector(lambda *_: CAR, latency, continuous)
+    came = []
+    for index in range(count):
+        for stamp, _ in detector.finished(index * PERIOD):
+            came.append((index, stamp // PERIOD))
+        detector.see(index * PERIOD, GREY)
+        if index in requests:
+            detector.ask(index * PERIOD)
+    return [stamp // PERIOD for stamp in detector.runs], came
+
+
+def test_an_answer_arrives_after_the_latency():
+    assert asked(0.25, [2]) == ([2], [(5, 2)])
+    assert asked(0.2, [2]) == ([2], [(4, 2)]), 'in time for an image at the very moment'
+    assert asked(0.0, [2]) == ([2], [(3, 2)]), 'the tracker has published by then'
+
+
+def test_requests_share_a_run():
+    assert asked(0.25, [2, 3, 4]) == ([2], [(5, 2)])
+    assert asked(0.25, [2, 6]) == ([2, 6], [(5, 2), (9, 6)])
+
+
+def test_a_continuous_detector_takes_the_newest_image_when_it_is_done():
+    assert asked(0.25, [], continuous=True) == (
+        [0, 2, 4, 7, 9], [(3, 0), (5, 2), (8, 4), (10, 7)])
+    assert asked(0.05, [], continuous=True)[0] == list(range(12)), 'it keeps up'
+
+
+def test_the_tracker_gets_what_the_policy_asked_for():
+    mode = lockstep.OnDemand(TrackingParameters(tracker='centroid'), 0.25, lambda *_: CAR)
+    for index in range(12):
+        mode.step(index * PERIOD, GREY)
+    outcome = mode.outcome
+    assert outcome.detected[:2] == [0, 5 * PERIOD], 'at first, then after minimum_interval'
+    assert [len(tracks) for tracks in outcome.tracks[:5]] == [0, 0, 0, 1, 1]
+    assert outcome.corrected[0] == (0, 1) and outcome.requests['nothing_to_track'] == 1
+    assert outcome.states[4].tolist() == [lockstep.COASTING], 'centroid predicts at once'
+
+
+# Baselines
+
+def test_sort_needs_three_hits_but_at_the_start():
+    sort = Sort()
+    shown = [len(sort.update(CAR)) for _ in range(5)]
+    assert shown == [1] * 5
+    late = Sort()
+    for _ in range(5):
+        late.update(Detections.empty())
+    assert [len(late.update(CAR)) for _ in range(5)] == [0, 0, 1, 1, 1]
+
+
+def test_sort_follows_motion_and_keeps_the_id():
+    sort, ids = Sort(), set()
+    for step in range(30):
+        found = Detections([[4 * step, 20, 4 * step + 30, 40]], [0.8], ['bus'])
+        tracks = sort.update(found)
+        ids.update(tracks.ids.tolist())
+    assert ids == {1} and tracks.labels.tolist() == ['bus']
+    assert np.abs(tracks.boxes - found.boxes).max() < 2
+    assert len(sort.update(Detections.empty())) == 0, 'what is not seen is not shown'
+
+
+@pytest.mark.skipif(bool(availability()['dlib']), reason='needs dlib')
+def test_two_phase_detects_now_and_then_and_keeps_ids():
+    scene = Scene(width=320, height=240, seed=4, rate=10, density=0.3)
+    script, runs, ids = TwoPhase(5), 0, []
+    for index in range(12):
+        true = scene.truth(index)
+        box = true.boxes[true.visibility > 0.6][:1]
+        found = Detections(box, [0.9] * len(box), ['car'] * len(box)) if script.is_due else None
+        runs += found is not None
+        ids.append(script.update(scene.render(index), found).ids.tolist())
+    assert runs == 3 and all(one == ids[0] for one in ids) and ids[0] == [1]
+
+
+# Whole runs
+
+def test_two_runs_give_the_same_bytes(tmp_path, perfect):
+    bag = write_scene(tmp_path / 'road', count=20)
+    for name in 'a', 'b':
+        assert evaluate(bag, tmp_path / name) == 0
+    assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
+    assert len(perfect) == 2 * 20, 'each image once a run, though three modes want it'
+    metrics = json.loads((tmp_path / 'a' / 'metrics.json').read_text())
+    assert metrics['hota'] == metrics['modes']['on_demand']['hota'] > 0.4
+    assert {'mota', 'idf1', 'assa', 'deta', 'id_switches', 'recovery_s', 'ece'} <= metrics.keys()
+    assert metrics['modes']['every_image']['detector_share'] == 1
+    assert metrics['detector_share'] < 0.4 and metrics['bags']['road']['detector']['ap50'] == 1
+    assert (tmp_path / 'a' / 'tracks' / 'on_demand' / 'data' / 'road.txt').stat().st_size > 100
+    assert (tmp_path / 'a' / 'gt' / 'road' / 'gt' / 'gt.txt').is_file()
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_a_run_goes_on_where_it_was(tmp_path, perfect, capsys):
+    bags = [write_scene(tmp_path / name, count=12) for name in ('one', 'two')]
+    out = tmp_path / 'run'
+    assert evaluate(bags[0], out, '--modes', 'on_demand') == 0
+    before = (out / 'bags' / 'one' / 'result.json').stat().st_mtime_ns
+    seen = len(perfect)
+    assert main(['evaluate', *map(str, bags), '--out', str(out), '--jobs', '1', '--modes',
+                 'on_demand']) == 0
+    assert (out / 'bags' / 'one' / 'result.json').stat().st_mtime_ns == before
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert set(metrics['bags']) == {'one', 'two'} and metrics['images'] == 24
+    assert evaluate(bags[0], out, '--modes', 'on_demand', '--latency', '0.3') == 1
+    assert 'other settings (latency: 0.3, there 0.1)' in capsys.readouterr().err
+    assert evaluate(bags[0], tmp_path / 'other', '--detections', out / 'detections', '--modes',
+                    'on_demand', '--latency', '0') == 0
+    assert len(perfect) < 3 * seen, 'detections are taken over'
+
+
+def test_many_bags_in_processes_are_as_good_as_one(tmp_path):
+    bags = [write_scene(tmp_path / name, count=3) for name in ('one', 'two')]
+    for jobs in 1, 2:
+        assert main(['evaluate', *map(str, bags), '--out', str(tmp_path / str(jobs)), '--modes',
+                     'every_image', '--jobs', str(jobs)]) == 0
+    for bag in 'one', 'two':
+        path = f'bags/{bag}/result.json'
+        ours, theirs = (json.loads((tmp_path / jobs / path).read_text()) for jobs in '12')
+        assert ours['modes'].keys() == theirs['modes'].keys()
+        # another number of threads may change the last digits of the CNN
+        assert ours['modes']['every_image']['detector_runs'] == 3
+        assert theirs['modes']['every_image']['detector_runs'] == 3
+
+
+def test_without_ground_truth(tmp_path, perfect):
+    bag = write_scene(tmp_path / 'road', count=6, truth=False)
+    assert evaluate(bag, tmp_path / 'run') == 0
+    metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    assert metrics['hota'] is None and metrics['detector_runs'] >= 1
+    assert 'nothing to score with' in (tmp_path / 'run' / 'report.html').read_text()
+
+
+def test_stamps_out_of_order(tmp_path, perfect):
+    stamps = [10**9 + index * PERIOD for index in (0, 1, 2, 2, 1, 3, 4, 5)]
+    bag = write_scene(tmp_path / 'road', count=8, stamps=stamps)
+    assert evaluate(bag, tmp_path / 'run', '--modes', 'on_demand') == 0
+    metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    assert metrics['bags']['road']['out_of_order'] == 2 and metrics['images'] == 6
+
+
+def test_truth_of_other_images(tmp_path, perfect, capsys):
+    bag = tmp_path / 'road'
+    with BagWriter(bag) as writer:
+        images = writer.topic('/image_raw', IMAGE, IMAGE_QOS)
+        boxes = writer.topic('/ground_truth', DETECTIONS, RELIABLE_QOS)
+        image = Scene(width=320, height=240, seed=4, rate=10, density=0.3).render(0)
+        writer.write(images, 1, image_to_msg(image, Header(stamp=ns_to_stamp(10**9))))
+        writer.write(boxes, 1, detections_to_msg(CAR, Header(stamp=ns_to_stamp(2 * 10**9))))
+    assert evaluate(bag, tmp_path / 'run', '--modes', 'on_demand') == 1
+    assert 'no ground truth has the stamp of an image' in capsys.readouterr().err
+
+
+def test_two_cameras_and_no_bag(tmp_path, perfect, capsys):
+    bag = tmp_path / 'two'
+    with BagWriter(bag) as writer:
+        for camera in 'front', 'rear':
+            topic = writer.topic(f'/{camera}/image_raw', IMAGE, IMAGE_QOS)
+            image = Scene(width=320, height=240, seed=4, rate=10, density=0.3).render(0)
+            writer.write(topic, 1, image_to_msg(image, Header(stamp=ns_to_stamp(10**9))))
+    assert evaluate(bag, tmp_path / 'run') == 1
+    errors = capsys.readouterr().err
+    assert 'choose one with --images' in errors and 'Traceback' not in errors
+    assert evaluate(bag, tmp_path / 'rear', '--images', '/rear/image_raw') == 0
+    assert evaluate(tmp_path / 'nowhere', tmp_path / 'run2') == 1
+    assert 'there is no bag' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('options, words', [
+    (['--latency', '-1'], 'latency must be from 0 to 60'),
+    (['--set', 'max_cost=1'], 'tracker has no parameter max_cost'),
+    (['--set', 'max_coast'], 'NAME=VALUE'),
+    (['--set', 'max_coast=high'], "parameter 'max_coast' must be a float"),
+    (['--params-file', 'nowhere.yaml'], 'nowhere.yaml')])
+def test_wrong_options_are_named(tmp_path, options, words, capsys):
+    bag = write_scene(tmp_path / 'road', count=2)
+    assert evaluate(bag, tmp_path / 'run', *options) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_bags_of_one_name(tmp_path, capsys):
+    bags = [write_scene(tmp_path / folder / 'road', count=2) for folder in ('a', 'b')]
+    assert main(['evaluate', *map(str, bags), '--out', str(tmp_path / 'run')]) == 1
+    assert 'road twice' in capsys.readouterr().err
+
+
+def test_parameters_of_the_nodes_file():
+    tracker, detector = read_parameters()
+    assert Settings(tracker=tracker, detector=detector) == Settings(), \
+        'config/tracking.yaml holds the defaults'
+    tracker, detector = read_parameters(changes=['max_coast=1.5', 'detector.score_threshold=0.4'])
+    assert tracker['max_coast'] == 1.5 and detector['score_threshold'] == 0.4
+
+
+def test_a_cache_of_another_detector_or_a_broken_one_is_not_used(tmp_path):
+    calls = []
+
+    def make():
+        return lambda image: calls.append(1) or CAR
+
+    path = tmp_path / 'road.npz'
+    for settings, runs in (({'a': 1}, 2), ({'a': 1}, 0), ({'a': 2}, 2)):
+        calls.clear()
+        with cache.DetectionCache(path, settings, make) as found:
+            for stamp in 5, 7:
+                assert found(stamp, GREY).boxes.tolist() == CAR.boxes.tolist()
+        assert len(calls) == runs
+    path.write_bytes(path.read_bytes()[:40])
+    calls.clear()
+    with cache.DetectionCache(path, {'a': 2}, make) as found:
+        assert found(5, GREY).labels.tolist() == ['car'] and len(calls) == 1
+
+
+def test_interrupted_detections_are_kept(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        with cache.DetectionCache(tmp_path / 'a.npz', {}, lambda: lambda image: CAR) as found:
+            found(5, GREY)
+            raise KeyboardInterrupt
+    with cache.DetectionCache(tmp_path / 'a.npz', {}, lambda: pytest.fail('not needed')) as found:
+        assert len(found(5, GREY)) == 1
+
+
+def test_help_names_every_mode():
+    result = subprocess.run([sys.executable, '-m', 'acme_tracking', 'evaluate', '--help'],
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0
+    assert all(mode in result.stdout for mode in (*lockstep.MODES, 'live'))

@@ -71,13 +71,17 @@ class Detector:
                             ('nms_threshold', nms_threshold)):
             if not 0 <= value <= 1:
                 raise ValueError(f'{name} must be in [0, 1], got {value}')
+        self.check_classes(classes)
+        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
+        self.classes = tuple(classes)
+        self._reported = np.isin(self.names, classes) if len(classes) else None
+
+    def check_classes(self, classes) -> None:
+        """Raise ValueError when the network does not know one of some names."""
         unknown = sorted(set(classes) - set(self.names.tolist()))
         if unknown:
             raise ValueError(f'classes {unknown} are unknown to these weights, expected some of '
                              + ', '.join(self.names))
-        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
-        self.classes = tuple(classes)
-        self._reported = np.isin(self.names, classes) if len(classes) else None
 
     def __call__(self, image) -> Detections:
         """

@@ -47,7 +47,8 @@ class DetectorParameters:
     classes: list[str] = parameter(
         [], 'Names of the classes to publish, for example [car, bus]; empty for all.')
     weights: str = parameter(
-        '', f'Checkpoint (.safetensors); empty for the one in the package. {AT_CONFIGURE}')
+        '', 'Checkpoint (.safetensors); empty for the one in the package. Read whenever it is '
+        'set, also to the same path; a bad one is refused and the present one goes on.')
     device: str = parameter(
         'auto', f'Where the CNN runs; auto takes CUDA if there is any. {AT_CONFIGURE}',
         choices=('auto', 'cpu', 'cuda'))
@@ -115,6 +116,7 @@ class DetectorNode(ManagedNode):
         """Declare the parameters."""
         super().__init__('detector', DetectorParameters)
         self._worker = self._detector = None
+        self._candidate = None  # the detector of weights that are being set
         self._newest = None  # the newest image message
         self._seen = None  # the one that the CNN ran on last
         self._run = None  # the Run in progress
@@ -123,7 +125,6 @@ class DetectorNode(ManagedNode):
         self._counts = Counter()
         self._latency = 0.0
         self._error = ''
-        self.add_on_set_parameters_callback(self._check_classes)
         self._wake = self.create_guard_condition(self._guarded(self._collect))
 
     # Lifecycle
@@ -131,7 +132,7 @@ class DetectorNode(ManagedNode):
     def configure(self):
         """Load the weights and run once, so that the first request is not slow."""
         self._worker = Worker()
-        self._worker.call(self._load)
+        self._detector = self._worker.call(functools.partial(self._load, self.parameters))
         self.get_logger().info(f'detects {", ".join(self._detector.names)} on '
                                f'{self._detector.device}')
         self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
@@ -154,12 +155,12 @@ class DetectorNode(ManagedNode):
         """Give the network's memory back."""
         if self._worker is not None:
             self._worker.close()
-        self._worker = self._detector = None
+        self._worker = self._detector = self._candidate = None
 
     def parameters_changed(self, previous):
         """Apply the thresholds and classes to the next run."""
         if self._detector is not None:
-            self._detector.configure(*self._thresholds())
+            self._detector.configure(*self._thresholds(self.parameters))
         self._start_if_continuous()
 
     def diagnose(self):
@@ -244,15 +245,15 @@ class DetectorNode(ManagedNode):
 
     # On the worker's thread
 
-    def _load(self):
+    def _load(self, parameters):
         """Build the detector here, as torch keeps its number of threads per calling thread."""
-        parameters = self.parameters
-        score, nms, classes = self._thresholds()
-        self._detector = Detector.from_checkpoint(
+        score, nms, classes = self._thresholds(parameters)
+        detector = Detector.from_checkpoint(
             parameters.weights or None, device=parameters.device, half=parameters.half,
             score_threshold=score, nms_threshold=nms, classes=classes,
             threads=parameters.threads or len(os.sched_getaffinity(0)))
-        self._detector(np.zeros(WARM_UP_SHAPE, dtype=np.uint8))
+        detector(np.zeros(WARM_UP_SHAPE, dtype=np.uint8))
+        return detector
 
     def _infer(self, run, detector):
         try:
@@ -265,18 +266,33 @@ class DetectorNode(ManagedNode):
 
     # Parameters
 
-    def _thresholds(self):
-        return (self.parameters.score_threshold, self.parameters.nms_threshold,
-                tuple(self.parameters.classes))
+    @staticmethod
+    def _thresholds(parameters):
+        return parameters.score_threshold, parameters.nms_threshold, tuple(parameters.classes)
 
-    def _check_classes(self, changes):
-        """Refuse classes that the weights do not know; before they are loaded, `_load` does."""
-        known = set() if self._detector is None else set(self._detector.names.tolist())
-        for change in changes:
-            if change.name == 'classes' and known and not known.issuperset(change.value or []):
-                return SetParametersResult(successful=False, reason=(
-                    f"parameter 'classes' must be some of {sorted(known)}, got {change.value}"))
-        return SetParametersResult(successful=True)
+    def _check_parameters(self, changes):
+        """Refuse also weights and classes that do not work; before `configure`, it refuses."""
+        self._candidate = None
+        result = super()._check_parameters(changes)
+        if not result.successful or self._detector is None:
+            return result
+        parameters, names = self._changed(changes), {change.name for change in changes}
+        try:
+            if 'weights' in names:
+                # The executor waits for a run in progress and for the warm-up, so that whoever
+                # sets the parameter is told; runs go on with the present network until then.
+                self._candidate = self._worker.call(functools.partial(self._load, parameters))
+            elif 'classes' in names:
+                self._detector.check_classes(parameters.classes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return result
+
+    def _apply_parameters(self, changes):
+        if self._candidate is not None:
+            self._detector, self._candidate = self._candidate, None
+            self.get_logger().info(f'detects {", ".join(self._detector.names)} from now on')
+        super()._apply_parameters(changes)
 
 
 def main():

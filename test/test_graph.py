@@ -11,6 +11,8 @@ from acme_tracking.cli.demo import NAMESPACE, Processes  # noqa: E402
 from acme_tracking.messages import detections_from_msg, stamp_to_ns  # noqa: E402
 from acme_tracking.scene import Scene, TARGET_ID  # noqa: E402
 from acme_tracking.share import share  # noqa: E402
+from acme_tracking.tracking.visual import availability  # noqa: E402
+import cv2  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
@@ -47,9 +49,9 @@ class LiveGraph:
             self.health[status.name.removeprefix(f'{NAMESPACE}/')] = {
                 pair.key: pair.value for pair in status.values}
 
-    def start(self, **camera):
+    def start(self, tracker='correlation', **camera):
         self.processes.start('detector')
-        self.processes.start('tracker')
+        self.processes.start('tracker', tracker=tracker)
         # Once they have been heard, they have found this node, and nothing they say is lost.
         self.graph.wait_until(lambda: {'detector', 'tracker'} <= set(self.health), timeout=60)
         self.processes.start('camera', wait_for_subscribers=3, **camera)
@@ -104,6 +106,46 @@ def test_an_occluded_target_asks_for_the_detector_and_keeps_its_id(live):
     value, same_id, score = live.overlap(seen_again + int(1.5 * RATE))
     assert value > 0.5 and score > 0.5
     assert same_id == track_id
+
+
+@pytest.mark.parametrize('tracker', [name for name, reason in availability().items()
+                                     if not reason and name != 'correlation'])
+def test_every_tracker_notices_an_occlusion_and_comes_back(live, tracker):
+    live.start_scene(scene(occlusion=(3.0, HIDDEN_FOR)), tracker=tracker,
+                     scene_occlusion=[3.0, HIDDEN_FOR])
+    hidden, seen_again, end = (int(seconds * RATE) for seconds in (3, 3 + HIDDEN_FOR, 6))
+    live.wait_for_image(end)
+    # A slow tracker on a busy machine skips images.
+    found = {index: live.overlap(index) for index in range(end)
+             if live.stamps[index] in live.tracks}
+    noticed = next(i for i, (_, _, score) in found.items() if i >= hidden and score < 0.5)
+    again = next(i for i, (value, _, _) in found.items() if i >= seen_again and value > 0.5)
+    before = found[max(i for i in found if i < hidden)][1]
+    print(f'{tracker}: noticed after {(noticed - hidden) / RATE:.2f} s, back after '
+          f'{(again - seen_again) / RATE:.2f} s, id kept: {found[again][1] == before}')
+    assert noticed - hidden <= 0.5 * RATE
+    assert max(score for i, (_, _, score) in found.items()
+               if noticed <= i < seen_again - 1) < 0.5, 'no false recovery'
+
+
+def test_an_object_that_leaves_is_let_go_and_found_when_it_returns(live, tmp_path):
+    """The right third of the picture is cut away, so that the car leaves it and comes back."""
+    road = Scene(seed=0, rate=RATE, density=0, target='car', target_speed=9.0)
+    edge, centers = 2 * road.width // 3, []
+    for index in range(int(14 * RATE)):
+        box = road.truth(index).boxes[0]
+        centers.append((box[0] + box[2]) / 2)
+        cv2.imwrite(str(tmp_path / f'{index:04d}.png'), road.render(index)[:, :edge])
+    gone = next(i for i, x in enumerate(centers) if x > edge + 40)
+    back = next(i for i, x in enumerate(centers) if i > gone and x < edge - 40)
+    live.start(source=str(tmp_path), rate=RATE, on_end='hold')
+    live.wait_for_image(back + int(2 * RATE))
+    assert len(live.tracks[live.stamps[gone - int(2 * RATE)]]) == 1
+    left = live.tracks[live.stamps[gone + int(RATE)]]
+    assert not len(left), 'an object that left the picture is dropped, not coasted for long'
+    returned = [live.tracks[live.stamps[i]] for i in range(back, back + int(2 * RATE))]
+    late = next(i for i, tracks in enumerate(returned) if len(tracks) and tracks.scores[0] > 0.5)
+    print(f'found again after {late / RATE:.2f} s')
 
 
 def test_it_survives_the_death_of_the_detector_and_uses_the_next_one(live, capfd):

@@ -79,3 +79,10 @@ def test_calibration_fit(calibration, capsys):
     center, scale = map(float, out.splitlines()[1].split()[1:3])
     assert 0 < center < 1 and 0 < scale < 1
     assert 'centroid      always the same' in out
+
+
+def test_memory_of_the_detector_node():
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    last = json.loads(run('benchmark/memory.py', '--requests', 30).splitlines()[-1])
+    assert last['requests'] == 30
+    assert 50 < last['first_tenth_mb'] < 5000

@@ -27,6 +27,7 @@ ARGUMENTS = {
     'namespace': ('', None, 'Namespace of all nodes, topics and services.'),
     'device': ('', ['', 'auto', 'cpu', 'cuda'],
                'Where the detector runs; empty for the one in params_file.'),
+    'weights': ('', None, 'Checkpoint of the detector; empty for the one in params_file.'),
     'tracker': ('', ['', *TRACKER_NAMES, 'false'],
                 'The visual tracker; empty for the one in params_file, false for no such node.'),
     'camera': ('true', SWITCH, 'Start the camera node.'),
@@ -52,7 +53,7 @@ def start(context):
     """Return the nodes that the arguments ask for."""
     # Arguments are text, checked against their choices by launch; nothing of them is evaluated.
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    for name in 'video', 'params_file':
+    for name in 'video', 'params_file', 'weights':
         if given[name] and not Path(given[name]).exists():
             raise FileNotFoundError(f'{name}:={given[name]}: there is no such file')
     nodes = []
@@ -65,7 +66,8 @@ def start(context):
         nodes.append(node('camera', given, context, changed,
                           on_exit=Shutdown() if given['video'] else None))
     if given['detector'] == 'true':
-        nodes.append(node('detector', given, context, {'device': given['device']}))
+        nodes.append(node('detector', given, context, {'device': given['device'],
+                                                       'weights': given['weights']}))
     if given['tracker'] != 'false':
         nodes.append(node('tracker', given, context, {'tracker': given['tracker']}))
     return nodes

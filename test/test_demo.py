@@ -72,6 +72,13 @@ def test_a_missing_video_ends_it_with_a_reason(tmp_path):
     assert not (tmp_path / 'summary.json').exists() or 'delivery' not in printed
 
 
+def test_missing_weights_are_named(tmp_path):
+    process = demo(tmp_path, '--weights', str(tmp_path / 'none.safetensors'))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert errors.count('\n') == 1 and '--weights must be a file' in errors
+
+
 def test_drawn_tracks_leave_the_image_as_it_was():
     from acme_tracking.detections import Detections
     from acme_tracking.drawing import draw_tracks

@@ -35,8 +35,8 @@ def started(module, **arguments):
 def test_every_argument_is_described(description):
     arguments = description[0].get_launch_arguments()
     assert {argument.name for argument in arguments} == {
-        'source', 'video', 'namespace', 'device', 'tracker', 'camera', 'detector', 'params_file',
-        'use_sim_time', 'debug', 'transport'}
+        'source', 'video', 'namespace', 'device', 'weights', 'tracker', 'camera', 'detector',
+        'params_file', 'use_sim_time', 'debug', 'transport'}
     assert all(argument.description.endswith(('.', ']')) for argument in arguments)
 
 

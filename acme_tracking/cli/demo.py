@@ -33,6 +33,8 @@ def add_arguments(parser):
     parser.add_argument('--seconds', type=float, default=None,
                         help='stop after so many seconds (default: 20 for the rendered road, '
                         'else the whole source)')
+    parser.add_argument('--weights', type=Path, default=None, metavar='CHECKPOINT',
+                        help="of the detector (default: the package's own)")
     parser.add_argument('--params-file', type=Path, default=None, metavar='YAML',
                         help='parameters of the nodes (default: config/tracking.yaml)')
     parser.add_argument('--transport', choices=['shared_memory', 'default'],
@@ -46,12 +48,17 @@ def run(arguments) -> int:
     parameters = arguments.params_file or share('config/tracking.yaml')
     if not parameters.is_file():
         raise ValueError(f'--params-file must be a file, got {parameters}')
+    weights = {}
+    if arguments.weights is not None:
+        if not arguments.weights.is_file():
+            raise ValueError(f'--weights must be a file, got {arguments.weights}')
+        weights = {'weights': str(arguments.weights)}
     summary = arguments.out / 'summary.json'
     summary.unlink(missing_ok=True)
     print(f'Tracking {arguments.video}; stop with Ctrl-C.', flush=True)
     processes = Processes(parameters, arguments.transport)
     try:
-        processes.start('detector')  # first, as it takes longest
+        processes.start('detector', **weights)  # first, as it takes longest
         processes.start('recorder', out=str(arguments.out))
         processes.start('tracker')
         processes.start('camera', source=arguments.video, duration=arguments.seconds,
@@ -71,11 +78,11 @@ def run(arguments) -> int:
 
 
 class Processes:
-    """The nodes of the demo as child processes, in the order in which they were started."""
+    """Nodes as child processes, in the order in which they were started."""
 
-    def __init__(self, parameters: Path, transport: str):
-        """Prepare to start nodes with a parameters file and a transport."""
-        self._parameters = parameters
+    def __init__(self, parameters: Path, transport: str, namespace: str = NAMESPACE):
+        """Prepare to start nodes with a parameters file and a transport, below a namespace."""
+        self._parameters, self._namespace = parameters, namespace
         self._environment = {**os.environ}
         if transport == 'shared_memory':
             self._environment.update(environment())
@@ -84,7 +91,7 @@ class Processes:
     def start(self, node: str, **parameters) -> None:
         """Start `acme_tracking.nodes.NODE`; `parameters` win over the parameters file."""
         command = [sys.executable, '-m', f'acme_tracking.nodes.{node}', '--ros-args',
-                   '--log-level', 'warn', '-r', f'__ns:={NAMESPACE}',
+                   '--log-level', 'warn', '-r', f'__ns:={self._namespace}',
                    '--params-file', str(self._parameters)]
         for name, value in parameters.items():
             # JSON is YAML, which is what ROS reads here: text stays text, also when it is a number

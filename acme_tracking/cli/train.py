@@ -5,6 +5,8 @@ import importlib
 
 KINDS = {
     'detector': 'train the CNN that finds objects on image banks',
+    'classifier': 'train a CNN that tells crops of objects apart, from nothing',
+    'transfer': 'teach new classes to a CNN that was trained on others',
 }
 
 

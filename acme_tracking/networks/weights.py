@@ -7,7 +7,6 @@ is executed.
 from __future__ import annotations
 
 from pathlib import Path
-import pickle
 
 from acme_tracking.networks import build, canonical
 from acme_tracking.networks.checkpoint import (
@@ -100,14 +99,19 @@ def _read(path):
         return tensors, entries
     if not path.is_file():
         raise CheckpointError(f'{path}: no such file')
-    try:
-        tensors = torch.load(path, map_location='cpu', weights_only=True)
-    except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f'{path}: not a file of weights alone ({reason})') from error
+    tensors = load_torch(path)
     if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
         raise CheckpointError(f'{path}: expected tensors by name')
     return tensors, {}
+
+
+def load_torch(path, device='cpu'):
+    """Return what `torch.save` wrote: tensors, numbers and text; CheckpointError for all else."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # broken files make torch raise whatever comes first
+        raise CheckpointError(f'{path}: cut short, or not a file of weights alone '
+                              f'({type(error).__name__})') from error
 
 
 def _checked(entries):

@@ -5,6 +5,7 @@ import time
 
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.network import fuse
+from acme_tracking.detection.refinement import Refiner
 from acme_tracking.detection.suppression import suppress
 from acme_tracking.detections import Detections
 from acme_tracking.geometry import clip, is_proper
@@ -27,7 +28,8 @@ class Detector:
     nms_threshold: of two boxes with an IoU above it, whatever their classes, the better one stays;
     in [0, 1].
     classes: names to report; empty for all.
-    All three may be changed between two calls.
+    All three may be changed between two calls.  `refiner`, unless it is None, renames what was
+    found.
     seconds: how long the last call spent in each stage: resize, network, nms.
     """
 
@@ -44,6 +46,7 @@ class Detector:
             torch.set_num_threads(threads)
         self.device = _device(device)
         self.half = half and self.device.type == 'cuda'
+        self.refiner = None
         self.specification = specification
         self.names = np.array(specification.classes)
         self.network = network.eval().to(
@@ -55,15 +58,22 @@ class Detector:
         self.seconds: dict[str, float] = {}
 
     @classmethod
-    def from_checkpoint(cls, path=None, **options) -> Detector:
+    def from_checkpoint(cls, path=None, classifier=None, refined_classes=(),
+                        **options) -> Detector:
         """
         Return the detector of a checkpoint, or of the weights shipped with the package for None.
 
-        `options` are those of the constructor; `device` is auto, cpu or cuda.  Raises
+        `classifier` is the checkpoint of one that renames the objects of `refined_classes`, or
+        of all; `options` are those of the constructor; `device` is auto, cpu or cuda.  Raises
         CheckpointError for a bad file and ValueError for a bad option.
         """
         network, specification = checkpoint.load(path)
-        return cls(fuse(network), specification, **options)
+        detector = cls(fuse(network), specification, **options)
+        detector.check_classes(refined_classes)
+        if classifier:
+            detector.refiner = Refiner.from_checkpoint(
+                classifier, refined_classes, device=detector.device, half=detector.half)
+        return detector
 
     def configure(self, score_threshold, nms_threshold, classes=()) -> None:
         """Change the thresholds and the reported classes; ValueError leaves them as they were."""
@@ -109,7 +119,8 @@ class Detector:
                                  MAXIMUM_DETECTIONS)]
         times.append(time.perf_counter())
         self.seconds = dict(zip(('resize', 'network', 'nms'), np.diff(times).tolist()))
-        return Detections(boxes[chosen], scores[chosen], self.names[labels[chosen]])
+        found = Detections(boxes[chosen], scores[chosen], self.names[labels[chosen]])
+        return found if self.refiner is None else self.refiner(image, found)
 
     @torch.inference_mode()
     def _infer(self, image):

@@ -17,7 +17,7 @@ import yaml
 NODE_ONLY = {'max_backlog', 'autostart', 'use_sim_time', 'qos_overrides', 'mode', 'compressed',
              'threads'}
 DETECTOR = {'weights': '', 'device': 'auto', 'half': True, 'score_threshold': 0.3,
-            'nms_threshold': 0.5, 'classes': []}
+            'nms_threshold': 0.5, 'classes': [], 'classifier': '', 'refined_classes': []}
 PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'torch', 'dlib-bin', 'trackeval',
             'rosbags')
 
@@ -30,7 +30,9 @@ class Settings:
     modes: of MODES, or `live`; the first gives the headline.  latency: of the simulated detector,
     seconds.  every: time between the detections of the two-phase script, seconds.  minimum_score:
     tracks of this package with a lower score do not count.  classes: names that count, () for all
-    of the truth.  images, truth: topics, '' for the obvious ones.  tracker, detector: parameters.
+    of the truth.  images, truth: topics, '' for the obvious ones.  stand_in: in live mode answer
+    with known detections after `latency`, without CNN.  rate: speed of playing, 1 for real time.
+    tracker, detector: parameters.
     """
 
     modes: tuple[str, ...] = tuple(MODES)
@@ -40,13 +42,15 @@ class Settings:
     classes: tuple[str, ...] = ()
     images: str = ''
     truth: str = ''
+    stand_in: bool = False
+    rate: float = 1.0
     tracker: dict = field(default_factory=lambda: asdict(TrackingParameters()))
     detector: dict = field(default_factory=lambda: {**DETECTOR})
 
     def __post_init__(self):
         """Raise ValueError for a value out of its range."""
         for name, least, most in (('latency', 0, 60), ('every', 0.01, 3600),
-                                  ('minimum_score', 0, 1)):
+                                  ('minimum_score', 0, 1), ('rate', 0.01, 100)):
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ValueError(f'{name} must be from {least} to {most}, got {value}')

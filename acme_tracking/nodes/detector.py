@@ -30,6 +30,7 @@ from vision_msgs.msg import Detection2DArray
 
 AT_CONFIGURE = 'Takes effect when the node is configured.'
 WARM_UP_SHAPE = (480, 640, 3)
+RELOADING = {'weights', 'classifier', 'refined_classes'}  # parameters that build a new detector
 
 
 @dataclass
@@ -49,6 +50,13 @@ class DetectorParameters:
     weights: str = parameter(
         '', 'Checkpoint (.safetensors); empty for the one in the package. Read whenever it is '
         'set, also to the same path; a bad one is refused and the present one goes on.')
+    classifier: str = parameter(
+        '', 'Checkpoint of a classifier that gives every object a class of its own, for example '
+        'kinds of vehicles; empty for none. The score becomes the geometric mean of both, after '
+        'score_threshold. Read whenever it is set, like weights.')
+    refined_classes: list[str] = parameter(
+        [], 'Classes of the detector whose objects the classifier names, for example '
+        '[car, truck, bus]; empty for all.')
     device: str = parameter(
         'auto', f'Where the CNN runs; auto takes CUDA if there is any. {AT_CONFIGURE}',
         choices=('auto', 'cpu', 'cuda'))
@@ -133,11 +141,18 @@ class DetectorNode(ManagedNode):
         """Load the weights and run once, so that the first request is not slow."""
         self._worker = Worker()
         self._detector = self._worker.call(functools.partial(self._load, self.parameters))
-        self.get_logger().info(f'detects {", ".join(self._detector.names)} on '
-                               f'{self._detector.device}')
+        self.get_logger().info(f'{self._describe()} on {self._detector.device}')
         self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
         service = self.service(Trigger, 'redetect', self._on_redetect)
         self._send, service.send_response = service.send_response, self._respond
+
+    def _describe(self):
+        detector = self._detector
+        words = f'detects {", ".join(detector.names)}'
+        if detector.refiner is not None:
+            words += (f', names {", ".join(detector.refiner.classes) or "all"} as '
+                      + ', '.join(detector.refiner.classifier.names))
+        return words
 
     def activate(self):
         """Receive images."""
@@ -249,10 +264,14 @@ class DetectorNode(ManagedNode):
         """Build the detector here, as torch keeps its number of threads per calling thread."""
         score, nms, classes = self._thresholds(parameters)
         detector = Detector.from_checkpoint(
-            parameters.weights or None, device=parameters.device, half=parameters.half,
-            score_threshold=score, nms_threshold=nms, classes=classes,
+            parameters.weights or None, classifier=parameters.classifier,
+            refined_classes=parameters.refined_classes, device=parameters.device,
+            half=parameters.half, score_threshold=score, nms_threshold=nms, classes=classes,
             threads=parameters.threads or len(os.sched_getaffinity(0)))
-        detector(np.zeros(WARM_UP_SHAPE, dtype=np.uint8))
+        image = np.zeros(WARM_UP_SHAPE, dtype=np.uint8)
+        detector(image)
+        if detector.refiner is not None:  # the warm-up image shows no object
+            detector.refiner.classifier([image])
         return detector
 
     def _infer(self, run, detector):
@@ -278,7 +297,7 @@ class DetectorNode(ManagedNode):
             return result
         parameters, names = self._changed(changes), {change.name for change in changes}
         try:
-            if 'weights' in names:
+            if names & RELOADING:
                 # The executor waits for a run in progress and for the warm-up, so that whoever
                 # sets the parameter is told; runs go on with the present network until then.
                 self._candidate = self._worker.call(functools.partial(self._load, parameters))
@@ -291,7 +310,7 @@ class DetectorNode(ManagedNode):
     def _apply_parameters(self, changes):
         if self._candidate is not None:
             self._detector, self._candidate = self._candidate, None
-            self.get_logger().info(f'detects {", ".join(self._detector.names)} from now on')
+            self.get_logger().info(f'{self._describe()} from now on')
         super()._apply_parameters(changes)
 
 

@@ -6,15 +6,19 @@ every time; with --live the bags are played into real nodes.
 """
 from __future__ import annotations
 
+from dataclasses import replace
+import json
 from pathlib import Path
 import sys
 
 from acme_tracking.evaluation.lockstep import MODES, TWO_PHASE
 from acme_tracking.evaluation.report import table, write_report
-from acme_tracking.evaluation.run import evaluate, METRICS
-from acme_tracking.evaluation.sequence_run import LIVE
+from acme_tracking.evaluation.run import evaluate, METRICS, SETTINGS
+from acme_tracking.evaluation.sequence_run import LIVE, measure_latency
 from acme_tracking.evaluation.settings import read_parameters, Settings
 from acme_tracking.tracking.visual import availability
+
+MEASURED = 'measured'
 
 
 def add_arguments(parser) -> None:
@@ -30,8 +34,16 @@ def add_arguments(parser) -> None:
                         + f'; {LIVE}: as --live (default: all but {LIVE})')
     parser.add_argument('--live', action='store_true', help='play the bags into nodes that this '
                         'starts, in real time, and score what they publish')
-    parser.add_argument('--latency', type=float, default=defaults.latency, metavar='SECONDS',
-                        help='that the simulated detector takes (default: %(default)s)')
+    parser.add_argument('--stand-in', action='store_true', help='in live mode: no CNN, but its '
+                        'detections of before, after --latency')
+    parser.add_argument('--rate', type=float, default=defaults.rate,
+                        help='speed of playing in live mode (default: %(default)s, real time)')
+    parser.add_argument('--recorded', type=Path, metavar='BAG', help='score the tracks in this '
+                        'bag, recorded of a graph that the other bag was played into')
+    parser.add_argument('--latency', default=defaults.latency, metavar='SECONDS',
+                        help='that the simulated detector takes, or `measured`: as long as the '
+                        'CNN takes here, which makes figures depend on the machine '
+                        '(default: %(default)s)')
     parser.add_argument('--every', type=float, default=defaults.every, metavar='SECONDS',
                         help='between the detections of two_phase (default: %(default)s)')
     parser.add_argument('--minimum-score', type=float, default=defaults.minimum_score,
@@ -58,11 +70,13 @@ def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
     tracker, detector = read_parameters(arguments.params_file, arguments.changes)
     settings = Settings(
-        modes=tuple(modes(arguments)), latency=arguments.latency, every=arguments.every,
+        modes=tuple(modes(arguments)), every=arguments.every,
         minimum_score=arguments.minimum_score, classes=tuple(arguments.classes),
-        images=arguments.images, truth=arguments.truth, tracker=tracker, detector=detector)
+        images=arguments.images, truth=arguments.truth, stand_in=arguments.stand_in,
+        rate=arguments.rate, tracker=tracker, detector=detector)
+    settings = replace(settings, latency=latency(arguments, settings))
     metrics = evaluate(arguments.bags, settings, arguments.out, arguments.jobs,
-                       arguments.detections)
+                       arguments.detections, arguments.recorded)
     report = write_report(arguments.out)
     print(table(metrics['modes']))
     print(f'\nSee {report} and {arguments.out / METRICS}.')
@@ -71,8 +85,9 @@ def run(arguments) -> int:
 
 def modes(arguments) -> list[str]:
     """Return the modes to run; without dlib the script that needs it is left out."""
-    chosen = list(arguments.modes or ([] if arguments.live else MODES))
-    if arguments.live and LIVE not in chosen:
+    live = arguments.live or arguments.recorded
+    chosen = list(arguments.modes or ([] if live else MODES))
+    if live and LIVE not in chosen:
         chosen.insert(0, LIVE)
     missing = availability()['dlib']
     if TWO_PHASE in chosen and missing:
@@ -81,3 +96,18 @@ def modes(arguments) -> list[str]:
     if not chosen:
         raise ValueError('no mode is left to run')
     return chosen
+
+
+def latency(arguments, settings: Settings) -> float:
+    """Return the latency in seconds; a measured one is that of the run, where there is one."""
+    if arguments.latency != MEASURED:
+        try:
+            return float(arguments.latency)
+        except ValueError as error:
+            raise ValueError(f'--latency must be a number of seconds or {MEASURED}, got '
+                             f'{arguments.latency!r}') from error
+    if (arguments.out / SETTINGS).is_file():
+        return json.loads((arguments.out / SETTINGS).read_text())['latency']
+    measured = measure_latency(arguments.bags[0], settings)
+    print(f'The detector takes {measured:.3f} s here.')
+    return measured

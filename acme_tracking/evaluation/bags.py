@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 import functools
 from pathlib import Path
+import queue
 import struct
+import threading
 
 from acme_tracking.detections import Detections
 from acme_tracking.messages import (
@@ -46,6 +48,8 @@ STORAGES = ('mcap', 'sqlite3')
 # Of the metadata; the one of Jazzy.
 VERSION = 9
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for an infinite duration
+# Images that are read ahead: decoding and what is done with them then use two cores.
+AHEAD = 8
 # What the storage libraries raise on damaged files.
 _DAMAGE = (ReaderError, SerdeError, apsw.Error, struct.error, UnicodeDecodeError, IndexError,
            TypeError, AssertionError, EOFError)
@@ -240,13 +244,15 @@ class BagReader:
                 for message, _ in self.messages(topic)}
 
     def messages(self, topic: str, start: int | None = None, stop: int | None = None) -> Iterator:
-        """Yield (message, time of the recording in nanoseconds) of a topic."""
+        """Yield (message, time of the recording in nanoseconds) of a topic, if there is one."""
         connections = [item for item in self._reader.connections if item.topic == topic]
         for connection in connections:
             ours = typestore().hash_rihs01(connection.msgtype)
             if connection.digest.startswith('RIHS01_') and connection.digest != ours:
                 raise ValueError(f'{self.path}, {topic}: {connection.msgtype} is defined '
                                  'differently here: the type hashes differ')
+        if not connections:
+            return  # the library would take none for all
         recorded = self._reader.messages(connections, start, stop)
         while True:
             with self._readable():
@@ -265,3 +271,39 @@ class BagReader:
         except _DAMAGE as error:
             raise ValueError(f'{self.path} is truncated or damaged: {error}; `ros2 bag reindex` '
                              'or `mcap recover` may save what is left') from error
+
+
+def ahead(items):
+    """Iterate on a thread, AHEAD items before they are needed; what it raises is raised here."""
+    ready, stopped = queue.Queue(AHEAD), threading.Event()
+
+    def put(item):
+        while not stopped.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def read():
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    return
+            put((None, StopIteration()))
+        except Exception as error:
+            put((None, error))
+
+    thread = threading.Thread(target=read, name='reader', daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -29,7 +29,7 @@ class DetectionCache:
         settings: all that the detections depend on.  make_detector: returns the detector, a
         function from image to Detections; called when the first detection is missing.
         """
-        self._path, self._make_detector = Path(path), make_detector
+        self.path, self._make_detector = Path(path), make_detector
         self._key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         self._known, self._detector = self._load(), None
         self._saved_at, self._changed = time.monotonic(), False
@@ -65,8 +65,8 @@ class DetectionCache:
             return
         stamps = sorted(self._known)
         found = [self._known[stamp] for stamp in stamps]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix('.partial')
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix('.partial')
         with partial.open('wb') as file:
             np.savez_compressed(
                 file, key=self._key, stamps=np.array(stamps, np.int64),
@@ -74,18 +74,29 @@ class DetectionCache:
                 boxes=np.concatenate([one.boxes for one in found]),
                 scores=np.concatenate([one.scores for one in found]),
                 labels=np.concatenate([one.labels for one in found]))
-        partial.replace(self._path)
+        partial.replace(self.path)
         self._saved_at, self._changed = time.monotonic(), False
 
     def _load(self):
         try:
-            with np.load(self._path) as data:
-                if str(data['key']) != self._key:
-                    return {}
-                ends = np.cumsum(data['counts'])
-                columns = [np.split(data[name], ends[:-1])
-                           for name in ('boxes', 'scores', 'labels')]
-                return {int(stamp): Detections(*row)
-                        for stamp, row in zip(data['stamps'], zip(*columns))}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return read_detections(self.path, self._key)
+        except ValueError:
             return {}
+
+
+def read_detections(path, key: str = '') -> dict[int, Detections]:
+    """
+    Return the detections of a cache file by stamp.
+
+    Raises ValueError for a file that cannot be read or, if a key is given, that has another.
+    """
+    try:
+        with np.load(path) as data:
+            if key and str(data['key']) != key:
+                raise ValueError(f'{path} was made by another detector')
+            ends = np.cumsum(data['counts'])[:-1]
+            columns = [np.split(data[name], ends) for name in ('boxes', 'scores', 'labels')]
+            return {int(stamp): Detections(*row)
+                    for stamp, row in zip(data['stamps'], zip(*columns))}
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{path} holds no detections: {error}') from error

@@ -40,6 +40,7 @@ class Outcome:
     each image an int array, FOLLOWED or COASTING for each track.  detected: stamps of the images
     that the CNN ran on.  corrected: (stamp, id) of every detection that a track took.  requests:
     how often the detector was asked for each reason.  seconds: what each image took, without CNN.
+    lost: how many images nothing was said about.
     """
 
     stamps: list[int] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Outcome:
     corrected: list[tuple[int, int]] = field(default_factory=list)
     requests: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    lost: int = 0
 
     def add(self, stamp, tracks, states):
         """Append what was said about one image."""

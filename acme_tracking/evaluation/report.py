@@ -21,6 +21,7 @@ DESCRIPTIONS = {**MODES, LIVE: 'the nodes themselves, played in real time'}
 # name: (key, format, whether more is better; None for what is neither, meaning)
 COLUMNS = {
     'HOTA': ('hota', '.3f', True, 'finding and keeping objects apart, in one figure (0 to 1)'),
+    'CNN': ('detector_share', '.1%', False, 'share of the images on which the CNN ran'),
     'DetA': ('deta', '.3f', True, 'the part of HOTA that is finding'),
     'AssA': ('assa', '.3f', True, 'the part of HOTA that is keeping identities'),
     'MOTA': ('mota', '.3f', True, '1 less misses, false boxes and switches per true box'),
@@ -33,7 +34,6 @@ COLUMNS = {
     'recovery': ('recovery_s', '.2f s', False, 'mean time from a loss to the recovery'),
     'lost': ('lost_for_good', 'd', False, 'objects lost and never found again while in view'),
     'ECE': ('ece', '.3f', False, 'how far scores are from the truth they promise'),
-    'CNN': ('detector_share', '.1%', False, 'share of the images on which the CNN ran'),
 }
 STYLE = """
 :root { color-scheme: light; }
@@ -44,7 +44,8 @@ h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-si
         padding: .7rem 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; }
 .wide { overflow-x: auto; }
-th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #dde3ea; }
+th, td { padding: .3rem .45rem; font-size: .9rem; text-align: right;
+         border-bottom: 1px solid #dde3ea; }
 th { background: #f5f7f9; font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 td.best { font-weight: 700; color: #00543d; background: #e8f6f0; }
 img { max-width: 100%; height: auto; } .row { display: flex; flex-wrap: wrap; gap: 1rem; }
@@ -65,8 +66,8 @@ def read_run(out) -> tuple[dict, dict]:
         raise ValueError(f'{out} is no finished run of acme_tracking evaluate: {error}') from error
 
 
-def table(figures: dict[str, dict], columns=('HOTA', 'DetA', 'AssA', 'MOTA', 'IDF1', 'switches',
-                                             'recovery', 'CNN')) -> str:
+def table(figures: dict[str, dict], columns=('HOTA', 'CNN', 'DetA', 'AssA', 'MOTA', 'IDF1',
+                                             'switches', 'recovery')) -> str:
     """Return figures by name as lines of text, for a terminal."""
     rows = [['', *columns]] + [[name, *(shown(found, column) for column in columns)]
                                for name, found in figures.items()]
@@ -227,8 +228,8 @@ def _worst(out, results, mode):
                             '</figcaption></figure>')
     if not pictures:
         return ''
-    return ('<h2>Worst moments</h2><p class="note">Thick red: an object that was missed.  A box '
-            'with a label: a track on nothing that is labelled.  Thin green: found.</p>'
+    return ('<h2>Worst moments</h2><p class="note">Thick red: an object that was missed.  Orange: '
+            'a track on nothing that is labelled.  Thin green: an object that was found.</p>'
             f'<div class="row">{"".join(pictures)}</div>')
 
 

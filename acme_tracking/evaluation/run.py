@@ -6,6 +6,7 @@ A run: settings and bags in, a folder with figures out, the same bytes every tim
     RUN/report.html       both, to be read
     RUN/tracks/MODE/data/BAG.txt, RUN/gt/BAG/   MOTChallenge format, for TrackEval and others
     RUN/bags/BAG/         result of one bag, with pictures of its worst moments
+    RUN/live/BAG/         the bag that was recorded of the nodes, in live mode
     RUN/detections/       what the CNN found, so that it need not look again
 
 A run that was stopped goes on where it was: bags with a result are not evaluated again.
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from acme_tracking.evaluation import scores
 from acme_tracking.evaluation.bags import BagReader
-from acme_tracking.evaluation.sequence_run import run_bag
+from acme_tracking.evaluation.sequence_run import LIVE, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
 import numpy as np
 from tqdm import tqdm
@@ -33,11 +34,12 @@ METRICS, TIMINGS, SETTINGS = 'metrics.json', 'timings.json', 'settings.json'
 DIGITS = 6
 
 
-def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None) -> dict:
+def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None, recorded=None) -> dict:
     """
     Evaluate the bags, `jobs` at a time (0: one per core), and return what metrics.json holds.
 
-    cache: folder of the detections, to be shared among runs; RUN/detections if not given.  Raises
+    cache: folder of the detections, to be shared among runs; RUN/detections if not given.
+    recorded: bag with the tracks that a graph published while the one bag was played.  Raises
     ValueError when two bags have one name, when `out` holds a run with other settings, or naming
     the bag that cannot be evaluated.
     """
@@ -49,8 +51,11 @@ def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None) -> dict:
     _claim(out, settings)
     todo = [bag for bag, name in zip(bags, names)
             if not (out / 'bags' / name / 'result.json').is_file()]
+    if recorded and len(bags) != 1:
+        raise ValueError(f'a recording belongs to one bag, got {len(bags)}')
     if todo:
-        _run_all(todo, settings, out, jobs, Path(cache) if cache else out / 'detections')
+        _run_all(todo, settings, out, 1 if LIVE in settings.modes else jobs,
+                 Path(cache) if cache else out / 'detections', recorded)
     results = [json.loads((out / 'bags' / name / 'result.json').read_text()) for name in names]
     timings = {name: json.loads((out / 'bags' / name / TIMINGS).read_text()) for name in names}
     metrics = rounded(summarize(results, settings))
@@ -73,12 +78,12 @@ def _claim(out, settings):
         path.write_text(json.dumps(ours, indent=1) + '\n')
 
 
-def _run_all(bags, settings, out, jobs, cache):
+def _run_all(bags, settings, out, jobs, cache, recorded):
     cores = len(os.sched_getaffinity(0))
     jobs = min(jobs or cores, len(bags))
     if jobs == 1:
         for bag in bags:
-            _run_one(bag, settings, out, cache, cores, 0)
+            _run_one(bag, settings, out, cache, cores, 0, recorded)
         return
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=tqdm.set_lock,
@@ -93,13 +98,13 @@ def _run_all(bags, settings, out, jobs, cache):
             raise
 
 
-def _run_one(bag, settings, out, cache, threads, position):
+def _run_one(bag, settings, out, cache, threads, position, recorded=None):
     """Evaluate one bag behind a progress bar."""
     with BagReader(bag) as reader:
         topic = reader.image_topic(settings.images)
         count = next(item.count for item in reader.topics if item.name == topic)
     with tqdm(total=count, unit='image', desc=reader.name, position=position) as bar:
-        run_bag(bag, settings, out, cache, threads, bar.update)
+        run_bag(bag, settings, out, cache, threads, bar.update, recorded)
 
 
 def summarize(results: list[dict], settings: Settings) -> dict:
@@ -127,6 +132,7 @@ def _combined(modes, results):
     runs = sum(mode['detector_runs'] for mode in modes)
     found = {'images': images, 'detector_runs': runs, 'detector_share': runs / images,
              'tracks': sum(mode['tracks'] for mode in modes),
+             'lost_images': sum(mode['lost_images'] for mode in modes),
              'requests': dict(sorted(sum((Counter(mode['requests']) for mode in modes),
                                          Counter()).items()))}
     judged = [mode for mode in modes if 'raw' in mode]

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+import itertools
 import json
+import os
 from pathlib import Path
-import queue
-import threading
 
 from acme_tracking.detections import Detections
-from acme_tracking.drawing import draw_tracks
 from acme_tracking.evaluation import scores
-from acme_tracking.evaluation.bags import BagReader
+from acme_tracking.evaluation.bags import ahead, BagReader
 from acme_tracking.evaluation.cache import DetectionCache
+from acme_tracking.evaluation.live import play, read_outcome
 from acme_tracking.evaluation.lockstep import (
     CONTINUOUS,
     drive,
@@ -34,8 +34,8 @@ import cv2
 import numpy as np
 
 LIVE = 'live'
-# Images that are read ahead: decoding and tracking then use two cores.
-AHEAD = 8
+# What `measure_latency` looks at, after some that are slower because they are the first.
+WARM_UP, MEASURED_IMAGES = 3, 20
 WORST_MOMENTS = 6
 # Moments shown are at least so far apart, in seconds.
 APART = 1.0
@@ -58,49 +58,13 @@ class Images:
     def __iter__(self):
         """Yield (stamp, image); as the tracker node does, out-of-order images are passed over."""
         last = None
-        for stamp, time, image in _ahead(self._bag.images(self._topic)):
+        for stamp, time, image in ahead(self._bag.images(self._topic)):
             self._progress()
             if last is not None and stamp <= last:
                 self.out_of_order += 1
                 continue
             last, self.times[stamp], self.size = stamp, time, image.shape[1::-1]
             yield stamp, image
-
-
-def _ahead(items):
-    """Iterate on a thread, so many items ahead; what it raises is raised here."""
-    ready, stopped = queue.Queue(AHEAD), threading.Event()
-
-    def put(item):
-        while not stopped.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def read():
-        try:
-            for item in items:
-                put((item, None))
-                if stopped.is_set():
-                    return
-            put((None, StopIteration()))
-        except Exception as error:
-            put((None, error))
-
-    thread = threading.Thread(target=read, name='reader', daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def make_mode(mode: str, settings: Settings, detect: Stopwatch, every: int):
@@ -118,12 +82,23 @@ def make_detector(settings: Settings, threads: int):
     return Detector.from_checkpoint(options.pop('weights') or None, threads=threads, **options)
 
 
+def measure_latency(path, settings: Settings) -> float:
+    """Return the median time of the CNN on the first images of a bag, to a millisecond."""
+    detect = Stopwatch(make_detector(settings, len(os.sched_getaffinity(0))))
+    with BagReader(path) as bag:
+        for _, _, image in itertools.islice(bag.images(bag.image_topic(settings.images)),
+                                            WARM_UP + MEASURED_IMAGES):
+            detect(image)
+    return round(float(np.median(detect.seconds[WARM_UP:] or detect.seconds)), 3)
+
+
 def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
-            progress: Callable = lambda: None) -> dict:
+            progress: Callable = lambda: None, recorded=None) -> dict:
     """
     Evaluate one bag and return its result, which is also written to `out`/bags/NAME/result.json.
 
-    cache: folder of the detections.  threads: of the CNN.  Raises ValueError for a bag that cannot
+    cache: folder of the detections.  threads: of the CNN.  recorded: bag with the tracks of the
+    live mode; None to play it now.  Raises ValueError for a bag that cannot
     be evaluated, saying why.
     """
     with BagReader(path) as bag:
@@ -137,7 +112,10 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
         with DetectionCache(cache / f'{bag.name}.npz', depends,
                             lambda: make_detector(settings, threads)) as found:
             detect = Stopwatch(found)
-            outcomes = _drive(settings, images, detect, every, path, topic)
+            outcomes = _drive(settings, images, detect, every)
+            if LIVE in settings.modes:
+                outcomes[LIVE] = _live(path, topic, settings, images, found, out, recorded)
+            outcomes = {mode: outcomes[mode] for mode in settings.modes}
             result = _judge(bag.name, settings, images, truth, outcomes, found)
             timings = _timings(outcomes, found.seconds)
         folder = out / 'bags' / bag.name
@@ -158,15 +136,26 @@ def as_json(value):
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
 
 
-def _drive(settings, images, detect, every, path, topic):
+def _drive(settings, images, detect, every):
     modes = {mode: make_mode(mode, settings, detect, every)
              for mode in settings.modes if mode != LIVE}
-    drive(modes, images, detect)
-    outcomes = {name: mode.outcome for name, mode in modes.items()}
-    if LIVE in settings.modes:
-        from acme_tracking.evaluation.live import play
-        outcomes[LIVE] = play(path, topic, settings)
-    return {mode: outcomes[mode] for mode in settings.modes}
+
+    def seen():
+        for stamp, image in images:
+            if settings.stand_in:
+                detect(stamp, image)
+            yield stamp, image
+    drive(modes, seen(), detect)
+    return {name: mode.outcome for name, mode in modes.items()}
+
+
+def _live(path, topic, settings, images, found, out, recorded):
+    """Return what the nodes make of the bag, or made of it when it was recorded."""
+    if not recorded:
+        found.save()
+        recorded = play(path, topic, settings, out / 'live' / Path(path).stem,
+                        found.path if settings.stand_in else None)
+    return read_outcome(recorded, list(images.times))
 
 
 def minimum_score(mode: str, settings: Settings) -> float:
@@ -214,7 +203,7 @@ def _detector_scores(truth, labelled, found, settings):
 def _judge_mode(outcome, truth, settings, least):
     ids = {int(one) for tracks in outcome.tracks if len(tracks) for one in tracks.ids}
     result = {'detector_runs': len(outcome.detected), 'requests': outcome.requests,
-              'tracks': len(ids), 'timeline': _timeline(outcome)}
+              'tracks': len(ids), 'lost_images': outcome.lost, 'timeline': _timeline(outcome)}
     result['detected'] = [round((stamp - outcome.stamps[0]) * 1e-9, 3)
                           for stamp in outcome.detected]
     judged = scores.judge(outcome.stamps, truth, outcome.tracks, settings.classes, least)
@@ -288,12 +277,15 @@ def _show_worst(result, bag, topic, images, truth, outcomes, settings, folder):
 
 
 def _draw_errors(image, judged, matches):
-    """Return the image with its tracks on nothing, missed objects red, found ones thin green."""
-    canvas = draw_tracks(image, judged.tracks[0].select(~matches.on_target[0]))
-    for box, is_found in zip(judged.truth[0].boxes, matches.found[0]):
-        left, top, right, bottom = (int(round(float(edge))) for edge in box)
-        color, width = ((80, 200, 80), 1) if is_found else ((40, 40, 230), 3)
-        cv2.rectangle(canvas, (left, top), (right, bottom), color, width, cv2.LINE_AA)
+    """Return the image with missed objects red, tracks on nothing orange, found ones green."""
+    canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
+    width = max(2, round(image.shape[0] / 240))
+    right, wrong = matches.found[0], ~matches.on_target[0]
+    for boxes, color, line in ((judged.truth[0].boxes[right], (80, 200, 80), 1),
+                               (judged.tracks[0].boxes[wrong], (0, 150, 255), width),
+                               (judged.truth[0].boxes[~right], (40, 40, 230), width)):
+        for box in np.rint(boxes).astype(int).tolist():
+            cv2.rectangle(canvas, tuple(box[:2]), tuple(box[2:]), color, line, cv2.LINE_AA)
     return canvas
 
 

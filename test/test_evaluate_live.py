@@ -1,0 +1,77 @@
+"""A bag played into the real nodes, in real time; the figures are those of the lock-step."""
+import json
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
+pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
+
+from acme_tracking.cli import main  # noqa: E402
+from acme_tracking.detections import Detections  # noqa: E402
+from acme_tracking.evaluation.bags import (  # noqa: E402
+    BagReader,
+    BagWriter,
+    DETECTIONS,
+    RELIABLE_QOS,
+)
+from acme_tracking.evaluation.live import PUBLISHED, read_outcome  # noqa: E402
+from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED  # noqa: E402
+from acme_tracking.messages import detections_to_msg, ns_to_stamp  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+from test_evaluate import evaluate, perfect, write_scene  # noqa: E402, F401
+
+
+def test_live_and_offline_agree(tmp_path, perfect):  # noqa: F811
+    bag = write_scene(tmp_path / 'road', count=35)
+    assert evaluate(bag, tmp_path / 'run', '--live', '--stand-in', '--modes', 'live', 'on_demand',
+                    '--latency', '0.15') == 0
+    metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    live, offline = (metrics['modes'][mode] for mode in ('live', 'on_demand'))
+    assert metrics['mode'] == 'live' and live['lost_images'] <= 2
+    assert live['detector_runs'] == pytest.approx(offline['detector_runs'], abs=2)
+    assert live['hota'] == pytest.approx(offline['hota'], abs=0.05)
+    timings = json.loads((tmp_path / 'run' / 'timings.json').read_text())
+    assert 0 < timings['road']['modes']['live']['p50_ms'] <= timings[
+        'road']['modes']['live']['p95_ms']
+    with BagReader(tmp_path / 'run' / 'live' / 'road') as recorded:
+        assert {topic.name for topic in recorded.topics} == {'tracks', 'detections', PUBLISHED}
+    # what was recorded can be scored without playing it again
+    assert evaluate(bag, tmp_path / 'again', '--recorded', tmp_path / 'run' / 'live' / 'road',
+                    '--stand-in', '--latency', '0.15') == 0
+    again = json.loads((tmp_path / 'again' / 'metrics.json').read_text())
+    assert again['modes']['live'] == live
+
+
+def record(path, topics):
+    """Write {topic: [(stamp, score)]} as recorded tracks."""
+    with BagWriter(path) as writer:
+        for name, rows in topics.items():
+            topic = writer.topic(name, DETECTIONS, RELIABLE_QOS)
+            for stamp, score in rows:
+                writer.write(topic, stamp, detections_to_msg(
+                    Detections([[0, 0, 9, 9]], [score], ['car'], [4]),
+                    Header(stamp=ns_to_stamp(stamp))))
+    return path
+
+
+def test_recorded_tracks_of_any_graph(tmp_path):
+    bag = record(tmp_path / 'a', {'/front/tracks': [(1, 0.9), (3, 0.2)],
+                                  '/front/detections': [(3, 0.8), (77, 0.8)]})
+    outcome = read_outcome(bag, [1, 2, 3])
+    assert [len(tracks) for tracks in outcome.tracks] == [1, 0, 1] and outcome.lost == 1
+    assert [states.tolist() for states in outcome.states] == [[FOLLOWED], [], [COASTING]]
+    assert outcome.detected == [3] and outcome.seconds == []
+
+
+def test_recordings_that_do_not_fit(tmp_path, capsys):
+    with pytest.raises(ValueError, match='another bag'):
+        read_outcome(record(tmp_path / 'a', {'/tracks': [(1, 0.9)]}), [5])
+    with pytest.raises(ValueError, match='expected one topic tracks .* got none'):
+        read_outcome(record(tmp_path / 'b', {'/detections': [(1, 0.9)]}), [1])
+    with pytest.raises(ValueError, match='/a/tracks, /b/tracks'):
+        read_outcome(record(tmp_path / 'c', {'/a/tracks': [(1, 1)], '/b/tracks': [(1, 1)]}), [1])
+    bags = [str(write_scene(tmp_path / name, count=2)) for name in ('one', 'two')]
+    assert main(['evaluate', *bags, '--recorded', str(tmp_path / 'a'), '--out',
+                 str(tmp_path / 'run')]) == 1
+    assert 'a recording belongs to one bag' in capsys.readouterr().err

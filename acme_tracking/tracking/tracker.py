@@ -40,6 +40,9 @@ class TrackingParameters(RequestParameters):
 
     tracker: str = parameter(
         'correlation', 'The visual tracker.', choices=TRACKER_NAMES, read_only=True)
+    tracker_weights: list[str] = parameter(
+        [], 'Files of the visual tracker: backbone and neckhead of nano, or the one of vit.',
+        read_only=True)
     confidence_threshold: float = parameter(
         0.2, 'A track whose confidence is not at least this coasts.', minimum=0.0, maximum=1.0)
     max_coast: float = parameter(
@@ -89,16 +92,19 @@ class MultiObjectTracker:
         """
         Create a tracker of nothing; `parameters` may be changed between two calls.
 
-        Raises ValueError for a parameter out of its range, RuntimeError when the visual tracker
-        cannot be made on this machine.
+        Raises ValueError for a parameter out of its range or weights that do not fit,
+        RuntimeError when the visual tracker cannot be made on this machine.
         """
         self.parameters = parameters or TrackingParameters()
         validate(self.parameters)
-        make_tracker(self.parameters.tracker)
+        self._make_visual()
         self.policy = RequestPolicy(self.parameters)
         self._next_id = 1
         self.too_late = 0  # detections older than the buffer
         self.reset()
+
+    def _make_visual(self):
+        return make_tracker(self.parameters.tracker, self.parameters.tracker_weights)
 
     def reset(self) -> None:
         """Forget every object and image; ids go on, so that they stay unique in a run."""
@@ -235,7 +241,7 @@ class MultiObjectTracker:
             if self._tracks and geometry.iou(
                     box, [track.box_at(stamp) for track in self._tracks]).max() > SAME_OBJECT_IOU:
                 continue  # a second box on an object that is followed
-            track = Track(self._next_id, make_tracker(self.parameters.tracker))
+            track = Track(self._next_id, self._make_visual())
             self._next_id += 1
             track.correct(stamp, image, box, float(detections.scores[column]),
                           str(detections.labels[column]))

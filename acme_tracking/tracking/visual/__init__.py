@@ -44,6 +44,8 @@ _TRACKERS = {
     'medianflow': (f'{_HERE}.opencv', 'MedianFlowTracker'),
     'mil': (f'{_HERE}.opencv', 'MilTracker'),
     'centroid': (f'{_HERE}.centroid', 'CentroidTracker'),
+    'nano': (f'{_HERE}.opencv', 'NanoTracker'),
+    'vit': (f'{_HERE}.opencv', 'VitTracker'),
 }
 
 TRACKER_NAMES = tuple(_TRACKERS)
@@ -63,20 +65,28 @@ def availability() -> dict[str, str]:
         try:
             _load(name)()
             reasons[name] = ''
-        except ImportError as error:
+        except (ImportError, FileNotFoundError) as error:
             reasons[name] = str(error)
     return reasons
 
 
-def make_tracker(name: str) -> VisualTracker:
+def make_tracker(name: str, weights=()) -> VisualTracker:
     """
-    Return a new visual tracker.
+    Return a new visual tracker; `weights` are the paths of the files that `nano` and `vit` need.
 
-    Raises ValueError for an unknown name, RuntimeError when this machine lacks what it needs.
+    Raises ValueError for an unknown name or for weights that do not fit, RuntimeError when this
+    machine lacks what it needs.
     """
+    tracker = _load(name)
+    if not weights:
+        arguments = ()
+    elif hasattr(tracker, 'weights'):
+        arguments = (weights,)
+    else:
+        raise ValueError(f"tracker '{name}' takes no weights, got {list(weights)}")
     try:
-        return _load(name)()
-    except ImportError as error:
+        return tracker(*arguments)
+    except (ImportError, FileNotFoundError) as error:
         usable = [other for other, reason in availability().items() if not reason]
         raise RuntimeError(f"tracker '{name}' cannot be used here: {error} "
                            f'(usable: {", ".join(usable) or "none"})') from error

@@ -8,6 +8,7 @@ agrees with the looks of the object (`agreement`), whatever they think.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from acme_tracking import geometry
 from acme_tracking.tracking.visual.agreement import Agreement
@@ -137,6 +138,58 @@ class MilTracker(OpenCvTracker):
 
     algorithm = 'TrackerMIL'
     calibration = (0.531, 0.099)
+
+
+class NetworkTracker(OpenCvTracker):
+    """A tracker of OpenCV that is a network, with weights that the user brings."""
+
+    weights: tuple[str, ...]    # what the files are, in order
+    calibration = (0.531, 0.111)  # the median of the others: no weights were at hand to fit it
+
+    def __init__(self, weights=()):
+        """
+        Take the paths of the weights.
+
+        Raises FileNotFoundError when one is missing, ValueError when OpenCV cannot read them.
+        """
+        super().__init__()
+        wanted = ' and '.join(self.weights)
+        if len(weights) != len(self.weights):
+            raise FileNotFoundError(f'it needs weights, the files {wanted}, got '
+                                    f'{list(weights) or "none"}')
+        for path in weights:
+            if not Path(path).is_file():
+                raise FileNotFoundError(f'weights {path}: no such file')
+        self._paths = [str(path) for path in weights]
+        try:
+            self._new(None)
+        except (cv2.error, SystemError) as error:
+            raise ValueError(f'weights {", ".join(self._paths)} are not {wanted}: '
+                             f'{str(error).strip()}') from error
+
+
+class NanoTracker(NetworkTracker):
+    """NanoTrack, a light network of the family of SiamFC++ (Y. Xu et al., 2020)."""
+
+    algorithm = 'TrackerNano'
+    weights = ('backbone.onnx', 'neckhead.onnx')
+
+    def _new(self, patch):
+        parameters = cv2.TrackerNano_Params()
+        parameters.backbone, parameters.neckhead = self._paths
+        return self._create(parameters)
+
+
+class VitTracker(NetworkTracker):
+    """VitTrack, a vision transformer of the family of OSTrack (B. Ye et al., 2022)."""
+
+    algorithm = 'TrackerVit'
+    weights = ('vit.onnx',)
+
+    def _new(self, patch):
+        parameters = cv2.TrackerVit_Params()
+        parameters.net = self._paths[0]
+        return self._create(parameters)
 
 
 def _find(algorithm):

@@ -49,9 +49,10 @@ def test_nodes_can_be_left_out(description, arguments, nodes):
     assert started(description[1], **arguments).keys() == nodes
 
 
-def test_missing_video_is_named(description):
-    with pytest.raises(FileNotFoundError, match='video:=/nowhere.mp4'):
-        started(description[1], video='/nowhere.mp4')
+@pytest.mark.parametrize('argument', ['video', 'weights', 'params_file'])
+def test_missing_files_are_named(description, argument):
+    with pytest.raises(FileNotFoundError, match=f'{argument}:=/nowhere'):
+        started(description[1], **{argument: '/nowhere'})
 
 
 def launch(*arguments):

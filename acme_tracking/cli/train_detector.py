@@ -72,7 +72,8 @@ def run(arguments) -> int:
                     threads=arguments.threads, save_every=arguments.save_every)
     if summary is not None:
         print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '
-              f'mean AP50 {summary["ap50"]:.3f} at the end; see report.html there')
+              f'mean AP50 {summary["ap50"]:.3f} at the end; detector.safetensors has '
+              f'{summary["best_ap50"]:.3f}, see report.html')
     return 0
 
 

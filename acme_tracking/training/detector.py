@@ -209,13 +209,13 @@ class _Run:
                           **evaluate(detector, samples).summary(SCORE_THRESHOLD)}
                    for name, samples in sets.items()}
         mean = float(np.mean([result['ap50'] for result in results.values()] or [0.0]))
+        better, self.best = mean >= self.best, max(mean, self.best)
         self.history.append({'step': self.step, 'minutes': self.seconds / 60, 'ap50': mean,
-                             'sets': results})
+                             'best_ap50': self.best, 'sets': results})
         bar.write(f'step {self.step}: ' + ', '.join(
             f'{name} loss {result["loss"]:.3f} AP50 {result["ap50"]:.3f}'
             for name, result in results.items()))
-        if mean >= self.best:  # without validation, the newest
-            self.best = mean
+        if better:  # without validation, the newest
             checkpoint.save(self.out / 'detector.safetensors', self.averaged, self.specification)
         write_whole(self.out / 'metrics.json', lambda path: path.write_text(
             json.dumps(self.metrics(), indent=1)))

@@ -114,11 +114,11 @@ def _learning(metrics) -> Figure:
     figure = Figure(figsize=(11, 4), layout='constrained')
     losses, precisions = figure.subplots(1, 2)
     steps, values = np.array(metrics['loss'] or np.empty((0, 2))).T
-    losses.plot(steps, values, color='lightgrey', label='training')
-    width = max(1, len(values) // 30)
-    if width > 1:
+    losses.plot(steps, values, color='lightgrey')
+    if len(values):
+        width = max(1, len(values) // 30)
         smooth = np.convolve(values, np.ones(width) / width, mode='valid')
-        losses.plot(steps[width // 2:][:len(smooth)], smooth, color='grey', label='smoothed')
+        losses.plot(steps[width // 2:][:len(smooth)], smooth, color='grey', label='training')
     history = metrics['history']
     for name in history[-1]['sets']:
         at = [each['step'] for each in history]

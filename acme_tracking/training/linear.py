@@ -169,10 +169,11 @@ def _descend(features, truth, model, penalty, scale, pieces, rng) -> SGDClassifi
     loss = 'log_loss' if model == 'logistic_regression' else 'squared_hinge'
     rows = sum(map(len, pieces))
     estimator = SGDClassifier(loss=loss, alpha=1 / (penalty * rows), average=True, random_state=0,
-                              learning_rate='adaptive', eta0=0.1)
+                              learning_rate='invscaling', eta0=1.0, power_t=0.5)
     classes = np.unique(truth)
     for _ in range(PASSES):
         for index in rng.permutation(len(pieces)):
-            piece = pieces[index]
-            estimator.partial_fit(features[piece] * scale, truth[piece], classes=classes)
+            rows = features[pieces[index]] * scale  # read in the order of the file, then mixed
+            mixed = rng.permutation(len(rows))
+            estimator.partial_fit(rows[mixed], truth[pieces[index]][mixed], classes=classes)
     return estimator

@@ -43,7 +43,7 @@ def test_one_file_holds_everything(finished):
 def test_table_in_the_terminal():
     lines = report.table({'on_demand': {'hota': 0.5, 'detector_share': 0.125, 'id_switches': 3},
                           'none': {'hota': None}}).splitlines()
-    assert lines[1].split() == ['on_demand', '0.500', '-', '-', '-', '-', '3', '-', '12.5%']
+    assert lines[1].split() == ['on_demand', '0.500', '12.5%', '-', '-', '-', '-', '3', '-']
     assert lines[2].split()[1:] == ['-'] * 8 and len({len(line) for line in lines}) == 1
 
 

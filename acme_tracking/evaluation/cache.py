@@ -55,6 +55,11 @@ class DetectionCache:
                 self.save()
         return self._known[stamp]
 
+    def fill(self, known: dict[int, Detections]) -> None:
+        """Take detections, by stamp, that were made elsewhere."""
+        self._known.update(known)
+        self._changed = True
+
     def __contains__(self, stamp: int) -> bool:
         """Tell whether an image has been seen."""
         return stamp in self._known

@@ -142,6 +142,8 @@ def _about(metrics):
     labels = f'{objects} labelled objects' if objects else 'no ground truth'
     late = sum(bag['out_of_order'] for bag in bags)
     passed = f' {late} images were out of order and passed over.' if late else ''
+    lost = metrics['lost_images']
+    passed += f' Of {lost} images no tracks arrived: they count as without any.' if lost else ''
     return (f'<p class="note">{escape(", ".join(metrics["bags"]))}: {metrics["images"]} images, '
             f'{seconds:.1f} s, {labels}.{passed} Simulated latency of the detector: '
             f'{metrics["settings"]["latency"]:g} s.</p>')

@@ -82,6 +82,11 @@ def make_detector(settings: Settings, threads: int):
     return Detector.from_checkpoint(options.pop('weights') or None, threads=threads, **options)
 
 
+def detector_settings(settings: Settings) -> dict:
+    """Return all that detections depend on."""
+    return {**settings.detector, 'sha256': hash_of_weights(settings.detector['weights'])}
+
+
 def measure_latency(path, settings: Settings) -> float:
     """Return the median time of the CNN on the first images of a bag, to a millisecond."""
     detect = Stopwatch(make_detector(settings, len(os.sched_getaffinity(0))))
@@ -108,8 +113,7 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
         images = Images(bag, topic, progress)
         count = next(item.count for item in bag.topics if item.name == topic)
         every = max(1, round(settings.every * (count - 1) / max(bag.seconds, 1e-9)))
-        depends = {**settings.detector, 'sha256': hash_of_weights(settings.detector['weights'])}
-        with DetectionCache(cache / f'{bag.name}.npz', depends,
+        with DetectionCache(cache / f'{bag.name}.npz', detector_settings(settings),
                             lambda: make_detector(settings, threads)) as found:
             detect = Stopwatch(found)
             outcomes = _drive(settings, images, detect, every)

@@ -17,7 +17,8 @@ VERBS = {
     'data': 'look into image banks, and convert them',
     'demo': 'track a video or a rendered scene with all three nodes and record the result',
     'evaluate': 'score tracking on bags, or with the word detector the CNN on image banks',
-    'train': 'train the detector on image banks',
+    'explain': 'show what a CNN sees: its filters and feature maps as pictures',
+    'train': 'train the detector, or a classifier, on image banks',
 }
 # Two words that are one verb; the second would else be the first argument of the first.
 MODULES = {('evaluate', 'detector'): 'evaluate_detector'}

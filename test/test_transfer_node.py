@@ -1,0 +1,90 @@
+"""A class that the detector never saw, end to end: crops, transfer, node parameter, `tracks`."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+
+from acme_tracking.cli import main
+from acme_tracking.cli.demo import NAMESPACE, Processes
+from acme_tracking.detection import Detector
+from acme_tracking.messages import detections_from_msg
+from acme_tracking.nodes.detector import DetectorNode
+from acme_tracking.scene import Scene
+from acme_tracking.share import share
+from acme_tracking.training.data.bank import crops, Sample
+import cv2
+from rclpy.parameter import Parameter
+from vision_msgs.msg import Detection2DArray
+
+NAMES = ('dark vehicle', 'light vehicle')
+VEHICLES = ('car', 'truck', 'bus')
+
+
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory):
+    """Train kinds of vehicles that only their brightness tells, on crops of the rendered road."""
+    folder, found = tmp_path_factory.mktemp('kinds'), []
+    for seed in range(20, 26):
+        scene = Scene(width=640, height=360, seed=seed, density=0.5)
+        for index in range(0, 600, 60):
+            truth = scene.truth(index)
+            chosen = np.isin(truth.labels, VEHICLES) & (truth.visibility > 0.9)
+            sample = Sample(scene.render(index), truth.boxes[chosen], truth.labels[chosen])
+            found += [crop.image for crop in crops([sample], 0.1)]
+    brightness = [np.median(image[image.shape[0] // 4:3 * image.shape[0] // 4]) for image in found]
+    for image, value in zip(found, brightness):
+        path = folder / 'crops' / NAMES[int(value > np.median(brightness))]
+        path.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path / f'{len(list(path.iterdir()))}.png'), image)
+    assert len(found) > 40
+    out = folder / 'run'
+    assert main(['train', 'transfer', '--method', 'features', '--network', 'smaller_vgg',
+                 '--weights', 'shipped', '--data', str(folder / 'crops'), '--size', '64',
+                 '--threads', '1', '--out', str(out)]) == 0
+    return out / 'classifier.safetensors'
+
+
+def test_its_name_appears_in_tracks(classifier, graph):
+    """With all nodes as they are used; people keep their name."""
+    labels = set()
+    graph.node.create_subscription(
+        Detection2DArray, f'{NAMESPACE}/tracks',
+        lambda array: labels.update(detections_from_msg(array).labels.tolist()), 100)
+    processes = Processes(share('config/tracking.yaml'), 'default')
+    try:
+        processes.start('detector', classifier=str(classifier), refined_classes=list(VEHICLES))
+        processes.start('tracker')
+        processes.start('camera', source='synthetic', scene_density=0.5, scene_seed=31,
+                        rate=10.0, wait_for_subscribers=2)
+        graph.wait_until(lambda: labels & set(NAMES), timeout=60)
+        assert not labels & set(VEHICLES)
+    finally:
+        processes.stop()
+
+
+def test_the_classifier_can_be_exchanged_at_run_time(classifier, graph, tmp_path):
+    node = graph.add(DetectorNode())
+
+    def change(**parameters):
+        return node.set_parameters([Parameter(name, value=value)
+                                    for name, value in parameters.items()])
+    try:
+        assert node.start()
+        image = Scene(width=640, height=360, seed=31, density=0.5).render(60)
+        assert len(node._detector(image)) > 0
+        assert not set(node._detector(image).labels.tolist()) & set(NAMES)
+        assert all(result.successful for result in change(classifier=str(classifier)))
+        assert set(node._detector(image).labels.tolist()) <= set(NAMES)
+        (tmp_path / 'bad.safetensors').write_bytes(b'rubbish')
+        for wrong in ({'classifier': str(tmp_path / 'bad.safetensors')},
+                      {'refined_classes': ['zebra']}):
+            result, = change(**wrong)
+            assert not result.successful and ('bad' in result.reason or 'zebra' in result.reason)
+        assert node.parameters.classifier == str(classifier)
+        assert set(node._detector(image).labels.tolist()) <= set(NAMES)
+        assert change(classifier='')[0].successful
+        expected = Detector.from_checkpoint()(image)
+        assert node._detector(image).labels.tolist() == expected.labels.tolist()
+    finally:
+        node.on_shutdown(None)

@@ -327,7 +327,8 @@ def test_calibration_makes_the_truth_likely():
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
     ({'model': 'forest'}, "got 'forest'"), ({'grid': (0.0,)}, 'C must be above 0'),
-    ({'grid': ()}, 'C must be above 0'), ({'truth': np.zeros(20, int)}, 'only one class')])
+    ({'grid': ()}, 'C must be above 0'), ({'truth': np.zeros(20, int)}, 'only one class'),
+    ({'truth': np.arange(20) // 18, 'grid': (1.0, 2.0)}, 'a class is in 2 images, too few')])
 def test_senseless_fits_are_refused(arguments, reason):
     rows, truth = made_up(20, 5)
     with pytest.raises(ValueError, match=reason):

@@ -111,6 +111,10 @@ def _with_grid(features, truth, model, grid, groups, scale, seed) -> Linear:
     factor = _factor(features) if features.shape[0] < features.shape[1] else None
     rows = features if factor is None else factor
     groups = np.arange(len(truth)) if groups is None else groups
+    fewest = min(len(set(groups[truth == place].tolist())) for place in np.unique(truth))
+    if fewest < FOLDS:
+        raise ValueError(f'a class is in {fewest} images, too few to choose among {len(grid)} '
+                         f'values of C: expected at least {FOLDS}, or give one C')
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     scores = {}
     with warnings.catch_warnings():

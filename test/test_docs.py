@@ -1,7 +1,9 @@
 """The documentation says what the code does."""
 import importlib.util
 from pathlib import Path
+import re
 
+from acme_tracking.cli import main
 import pytest
 
 DOCS = Path(__file__).resolve().parent.parent / 'docs'
@@ -14,3 +16,20 @@ def test_the_parameter_tables_are_those_of_the_code():
     specification.loader.exec_module(module)
     assert (DOCS / 'parameters.md').read_text() == module.render(), \
         'run python docs/render_parameters.py'
+
+
+def commands(page):
+    """Return the commands of this package that a page shows, as lists of words."""
+    text = (DOCS / page).read_text().replace('\\\n', ' ')
+    return [line.split() for line in re.findall(r'^ {4}python -m acme_tracking (.*)$', text, re.M)]
+
+
+def test_documented_options_exist(capsys):
+    shown = commands('training.md')
+    assert len(shown) >= 7
+    for words in shown:
+        verb = words[:2] if words[1].isalpha() else words[:1]
+        with pytest.raises(SystemExit):
+            main([*verb, '--help'])
+        known = set(re.findall(r'--[a-z][a-z-]*', capsys.readouterr().out))
+        assert {word for word in words if word.startswith('--')} <= known, words

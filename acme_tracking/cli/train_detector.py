@@ -63,9 +63,9 @@ def run(arguments) -> int:
     start = shipped() if arguments.start == 'shipped' else arguments.start
     banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
-    banks = [[sample.without_ignored().shrunk(round(1.3 * knobs.side)) for sample in
-              tqdm(bank, unit='image', desc='reading', leave=False)] for bank in banks]
-    validation = {name: list(bank) for name, bank in validation.items()}
+    banks = [[sample.without_ignored().shrunk(round(1.3 * knobs.side)) for sample in reading(bank)]
+             for bank in banks]
+    validation = {name: list(reading(bank)) for name, bank in validation.items()}
     summary = train(banks, validation, arguments.out, epochs=arguments.epochs,
                     minutes=arguments.minutes, resume=arguments.resume, knobs=knobs,
                     classes=arguments.classes or CLASSES, start=start,
@@ -93,6 +93,11 @@ def _banks(arguments):
     if arguments.scenes:
         banks.append(RenderedScenes(arguments.scenes))
     return banks, named
+
+
+def reading(bank):
+    """Return the samples of a bank, with a bar while they are read."""
+    return tqdm(bank, unit='image', desc='reading', leave=False)
 
 
 def chosen(bank, mapping, classes):

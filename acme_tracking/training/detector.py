@@ -206,7 +206,9 @@ class _Run:
                             device=self.device.type, score_threshold=LOWEST_SCORE,
                             nms_threshold=NMS_THRESHOLD)
         results = {name: {'loss': self._validation_loss(samples),
-                          **evaluate(detector, samples).summary(SCORE_THRESHOLD)}
+                          **evaluate(detector, tqdm(
+                              samples, unit='image', desc=f'validating on {name}', leave=False,
+                              disable=bar.disable)).summary(SCORE_THRESHOLD)}
                    for name, samples in sets.items()}
         mean = float(np.mean([result['ap50'] for result in results.values()] or [0.0]))
         better, self.best = mean >= self.best, max(mean, self.best)

@@ -1,6 +1,9 @@
 """Transfer: cut networks, features on disk, linear classifiers, frozen and unfrozen bodies."""
 import json
+from pathlib import Path
 import pickle
+import subprocess
+import sys
 
 from acme_tracking.cli import main
 from acme_tracking.detection.checkpoint import load as load_detector
@@ -458,3 +461,15 @@ def test_a_checkpoint_of_a_cut_network_round_trips(tmp_path):
     images = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(loaded(images), network(images))
+
+
+def test_the_benchmark_ends_with_its_figures():
+    root = Path(__file__).resolve().parent.parent
+    result = subprocess.run(
+        [sys.executable, 'benchmark/transfer.py', '--rows', '300', '--columns', '400'], cwd=root,
+        text=True, capture_output=True, timeout=200)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout.splitlines()[-1])
+    for model in linear.MODELS:
+        assert report[f'{model}_s'] > 0 and report[f'{model}_peak_mb'] > 50
+        assert report[f'{model}_accuracy'] > 0.6

@@ -86,10 +86,7 @@ def fit(features, truth, model: str, grid=GRID, groups=None, memory=None, seed=0
     features = features * scale
     # Products of a tall matrix with a few columns: a second thread waits more than it works.
     with threadpool_limits(1, 'blas'):
-        if len(grid) == 1:
-            estimator = _estimator(model, grid[0]).fit(features, truth)
-            return _linear(estimator.coef_ * scale, estimator.intercept_, grid[0], {})
-        return _with_grid(features, truth, model, grid, groups, scale, seed)
+        return _in_memory(features, truth, model, grid, groups, scale, seed)
 
 
 def _mean_square(features) -> float:
@@ -106,28 +103,34 @@ def _estimator(model, penalty):
     return LinearSVC(C=penalty)
 
 
-def _with_grid(features, truth, model, grid, groups, scale, seed) -> Linear:
-    """Choose C by cross-validation, and train on all."""
-    factor = _factor(features) if features.shape[0] < features.shape[1] else None
-    rows = features if factor is None else factor
+def _in_memory(features, truth, model, grid, groups, scale, seed) -> Linear:
+    """Choose C by cross-validation, if there is a choice, and train on all."""
+    # One logistic regression is done before the products are; liblinear wants doubles of it all.
+    pays = len(grid) > 1 or model == 'linear_svm'
+    rows = _factor(features) if pays and len(features) < features.shape[1] else features
+    scores = _scores(rows, truth, model, grid, groups, seed) if len(grid) > 1 else {}
+    # the first, most regularised, of equal ones
+    penalty = max(scores, key=scores.get) if scores else grid[0]
+    estimator = _estimator(model, penalty).fit(rows, truth)
+    weights = estimator.coef_
+    if rows is not features:  # from the span of the rows back to the features
+        weights = solve_triangular(rows, weights.T, lower=True, trans='T').T @ features
+    return _linear(weights * scale, estimator.intercept_, penalty, scores)
+
+
+def _scores(rows, truth, model, grid, groups, seed) -> dict:
+    """Return {C: mean accuracy over the folds}."""
     groups = np.arange(len(truth)) if groups is None else groups
     fewest = min(len(set(groups[truth == place].tolist())) for place in np.unique(truth))
     if fewest < FOLDS:
         raise ValueError(f'a class is in {fewest} images, too few to choose among {len(grid)} '
                          f'values of C: expected at least {FOLDS}, or give one C')
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    scores = {}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', ConvergenceWarning)  # a hopeless C is not chosen
-        for penalty in grid:
-            scores[penalty] = float(cross_val_score(
-                _estimator(model, penalty), rows, truth, groups=groups, cv=folds).mean())
-    penalty = max(scores, key=scores.get)  # the first, most regularised, of equal ones
-    estimator = _estimator(model, penalty).fit(rows, truth)
-    weights = estimator.coef_
-    if factor is not None:  # from the span of the rows back to the features
-        weights = solve_triangular(factor, weights.T, lower=True, trans='T').T @ features
-    return _linear(weights * scale, estimator.intercept_, penalty, scores)
+        return {penalty: float(cross_val_score(_estimator(model, penalty), rows, truth,
+                                               groups=groups, cv=folds).mean())
+                for penalty in grid}
 
 
 def _factor(rows) -> np.ndarray:

@@ -91,9 +91,8 @@ def fit(features, truth, model: str, grid=GRID, groups=None, memory=None, seed=0
 
 def _mean_square(features) -> float:
     """Return the mean squared length of a row."""
-    total = sum(float(np.square(features[start:start + CHUNK]).sum(dtype=np.float64))
-                for start in range(0, len(features), CHUNK))
-    return total / len(features)
+    pieces = (features[start:start + CHUNK] for start in range(0, len(features), CHUNK))
+    return sum(float(np.vdot(piece, piece)) for piece in pieces) / len(features)
 
 
 def _estimator(model, penalty):
@@ -114,7 +113,8 @@ def _in_memory(features, truth, model, grid, groups, scale, seed) -> Linear:
     estimator = _estimator(model, penalty).fit(rows, truth)
     weights = estimator.coef_
     if rows is not features:  # from the span of the rows back to the features
-        weights = solve_triangular(rows, weights.T, lower=True, trans='T').T @ features
+        weights = solve_triangular(rows, weights.T, lower=True, trans='T').T
+        weights = np.float32(weights) @ features  # as doubles these would be copied
     return _linear(weights * scale, estimator.intercept_, penalty, scores)
 
 

@@ -27,9 +27,13 @@ def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('--requests', type=int, default=10_000)
+    parser.add_argument('--weights', default='', metavar='CHECKPOINT',
+                        help="of the detector (default: the package's own)")
     arguments = parser.parse_args()
+    command = [sys.executable, '-m', 'acme_tracking.nodes.detector', '--ros-args',
+               '-p', f'weights:={json.dumps(arguments.weights)}']
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    with subprocess.Popen([sys.executable, '-m', 'acme_tracking.nodes.detector']) as node:
+    with subprocess.Popen(command) as node:
         try:
             resident = measure(node.pid, arguments.requests)
         finally:

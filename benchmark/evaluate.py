@@ -3,8 +3,8 @@ Measures how fast a bag is evaluated offline, and in how much memory, with known
 
 The bag has 60 s of 1280 x 720 at 30 Hz of the rendered road, JPEG (made once, which takes
 minutes); the detections are the truth, so that the CNN never runs.  Printed is how many times
-faster than real time the evaluation was, from the start of the command to the report, and the most
-memory that it took.  The last line is JSON.
+faster than real time the evaluation was, from the start of the command to the report, the time of
+processors and the most memory that it took.  The last line is JSON.
 
     .venv/bin/python benchmark/evaluate.py
 """
@@ -55,14 +55,15 @@ def main():
     with DetectionCache(folder / 'detections' / f'{NAME}.npz', detector_settings(Settings()),
                         None) as cache:
         cache.fill({stamp_of(index): found(truth.truth(index)) for index in range(count)})
-    seconds, megabytes = evaluate(folder, arguments.modes)
+    seconds, used, megabytes = evaluate(folder, arguments.modes)
     objects = sum(len(found(truth.truth(index))) for index in range(count)) / count
     speed = count / RATE / seconds
     print(f'{count} images of {SIZE[0]} x {SIZE[1]} with {objects:.1f} objects, '
           f'{" ".join(arguments.modes)}: {seconds:.1f} s, {speed:.2f} times faster than real '
-          f'time, at most {megabytes:.0f} MB')
+          f'time; {used:.1f} s of processors, at most {megabytes:.0f} MB')
     print(json.dumps({'images': count, 'seconds': round(seconds, 2), 'speed': round(speed, 3),
-                      'megabytes': round(megabytes), 'objects': round(objects, 1)}))
+                      'processor_seconds': round(used, 2), 'megabytes': round(megabytes),
+                      'objects': round(objects, 1)}))
 
 
 def stamp_of(index):
@@ -91,13 +92,14 @@ def write_bag(path, scene, count):
 
 
 def evaluate(folder, modes):
-    """Run the command; return its seconds, and the megabytes of its largest process."""
+    """Run the command; return its seconds, those of processors, and its most megabytes."""
     out = folder / f'run-{time.time_ns()}'
     start = time.monotonic()
     subprocess.run([sys.executable, '-m', 'acme_tracking', 'evaluate', folder / NAME, '--out', out,
                     '--detections', folder / 'detections', '--modes', *modes], check=True)
     seconds = time.monotonic() - start
-    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 if __name__ == '__main__':

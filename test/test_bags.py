@@ -259,7 +259,7 @@ def test_missing_bag_and_no_bag(tmp_path):
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 @pytest.mark.parametrize('kept', [0.0, 0.3, 0.7, 0.97])
-def test_truncated_bag(tmp_path, storage, kept):
+def test_truncated_bag(tmp_path, storage, kept, capsys):
     bag = write(tmp_path / 'bag', {'/image_raw': images(range(1, 200))}, storage)
     file, = (path for path in bag.iterdir() if path.suffix in ('.mcap', '.db3'))
     whole = file.read_bytes()
@@ -267,6 +267,8 @@ def test_truncated_bag(tmp_path, storage, kept):
     with pytest.raises(ValueError, match='truncated or damaged'):
         with BagReader(bag) as reader:
             list(reader.images('/image_raw'))
+    assert main(['bag', 'info', str(bag)]) == 1
+    assert 'truncated or damaged' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('text', ['', 'nonsense', '{', 'rosbag2_bagfile_information: {}'])

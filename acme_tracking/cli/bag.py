@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections import Counter
-import contextlib
 import itertools
 from pathlib import Path
 import shutil
@@ -159,8 +158,11 @@ def info(arguments) -> int:
             reliability = ', '.join(sorted({qos.reliability.name.lower() for qos in topic.qos}))
             known = '' if topic.known else '  (unknown type: not read here)'
             print(f'  {topic.count:7}  {topic.name}  {topic.type}  {reliability}{known}')
-        with contextlib.suppress(ValueError):  # no camera, or several: the topics say so
-            _print_images(bag, bag.image_topic())
+        try:
+            topic = bag.image_topic()
+        except ValueError:  # no camera, or several: the topics say so
+            return 0
+        _print_images(bag, topic)
     return 0
 
 

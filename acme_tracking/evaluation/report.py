@@ -37,14 +37,14 @@ COLUMNS = {
 }
 STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 1080px; margin: 2rem auto;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 1120px; margin: 2rem auto;
        padding: 0 1.2rem; background: #fff; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-size: 1.25rem; }
 .lead { font-size: 1.1rem; background: #eef4fa; border-left: 4px solid #0072b2;
         padding: .7rem 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; }
 .wide { overflow-x: auto; }
-th, td { padding: .3rem .45rem; font-size: .9rem; text-align: right;
+th, td { padding: .3rem .4rem; font-size: .82rem; text-align: right;
          border-bottom: 1px solid #dde3ea; }
 th { background: #f5f7f9; font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 td.best { font-weight: 700; color: #00543d; background: #e8f6f0; }
@@ -156,7 +156,8 @@ def _verdict(metrics):
         return ('<p class="lead">No ground truth: there is nothing to score with.  What is shown '
                 'is how often the CNN ran, and the life of the tracks.</p>')
     if ON_DEMAND not in modes or EVERY_IMAGE not in modes:
-        return f'<p class="lead">HOTA {metrics["hota"]:.3f}.</p>'
+        return (f'<p class="lead">HOTA <b>{metrics["hota"]:.3f}</b>, with the CNN on '
+                f'<b>{100 * metrics["detector_share"]:.1f} %</b> of the images.</p>')
     ours, theirs = modes[ON_DEMAND], modes[EVERY_IMAGE]
     change = ours['hota'] - theirs['hota']
     return (f'<p class="lead">Detection on demand ran the CNN on '

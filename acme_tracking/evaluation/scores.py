@@ -277,10 +277,11 @@ def single_object_scores(boxes, truth) -> dict:
     if not len(truth):
         return {'success_auc': None, 'precision': None, 'normalised_precision': None,
                 'success_curve': []}
-    return {'success_auc': success.success_auc(boxes, truth),
+    curve = success.success_curve(boxes, truth)
+    return {'success_auc': float(curve.mean()),
             'precision': success.precision(boxes, truth),
             'normalised_precision': success.normalised_precision(boxes, truth),
-            'success_curve': success.success_curve(boxes, truth).tolist()}
+            'success_curve': curve.tolist()}
 
 
 def write_mot(path, frames, detections: list[Detections], truth: bool = False) -> None:

@@ -83,8 +83,11 @@ def make_detector(settings: Settings, threads: int):
 
 
 def detector_settings(settings: Settings) -> dict:
-    """Return all that detections depend on."""
-    return {**settings.detector, 'sha256': hash_of_weights(settings.detector['weights'])}
+    """Return all that detections depend on: the parameters, and what is in the files they name."""
+    known = {**settings.detector, 'sha256': hash_of_weights(settings.detector['weights'])}
+    if settings.detector['classifier']:
+        known['classifier_sha256'] = hash_of_weights(settings.detector['classifier'])
+    return known
 
 
 def measure_latency(path, settings: Settings) -> float:
@@ -195,13 +198,12 @@ def _describe(truth, labelled):
 
 def _detector_scores(truth, labelled, found, settings):
     """Return AP50 and the like over the labelled images that the CNN has seen."""
-    score, count = Score(), 0
-    for stamp in labelled:
-        if stamp in found:
-            judged = scores.judge([stamp], truth, [found(stamp, None)], settings.classes)
-            score.add(judged.tracks[0], judged.truth[0].boxes, judged.truth[0].labels)
-            count += 1
-    return {**score.summary(settings.minimum_score), 'images': count}
+    seen = [stamp for stamp in labelled if stamp in found]
+    judged = scores.judge(seen, truth, [found(stamp, None) for stamp in seen], settings.classes)
+    score = Score()
+    for true, detections in zip(judged.truth, judged.tracks):
+        score.add(detections, true.boxes, true.labels)
+    return {**score.summary(settings.minimum_score), 'images': len(seen)}
 
 
 def _judge_mode(outcome, truth, settings, least):
@@ -215,8 +217,11 @@ def _judge_mode(outcome, truth, settings, least):
         return result
     matches = scores.match(judged)
     boxes, true = scores.assigned_boxes(judged)
-    everything = scores.judge(outcome.stamps, truth, outcome.tracks, settings.classes)
-    promises = scores.promised_and_kept(everything, scores.match(everything))
+    everything, all_matches = judged, matches
+    if least:
+        everything = scores.judge(outcome.stamps, truth, outcome.tracks, settings.classes)
+        all_matches = scores.match(everything)
+    promises = scores.promised_and_kept(everything, all_matches)
     return {
         **result, 'raw': scores.raw_scores(judged),
         'classes': scores.by_class(outcome.stamps, truth, outcome.tracks, settings.classes, least),

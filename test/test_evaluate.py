@@ -1,7 +1,5 @@
 """Evaluation of whole bags: simulated latency by hand, the same bytes twice, and broken input."""
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -163,11 +161,11 @@ def test_two_phase_detects_now_and_then_and_keeps_ids():
 # Whole runs
 
 def test_two_runs_give_the_same_bytes(tmp_path, perfect):
-    bag = write_scene(tmp_path / 'road', count=20)
+    bag = write_scene(tmp_path / 'road', count=14)
     for name in 'a', 'b':
         assert evaluate(bag, tmp_path / name) == 0
     assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
-    assert len(perfect) == 2 * 20, 'each image once a run, though three modes want it'
+    assert len(perfect) == 2 * 14, 'each image once a run, though three modes want it'
     metrics = json.loads((tmp_path / 'a' / 'metrics.json').read_text())
     assert metrics['hota'] == metrics['modes']['on_demand']['hota'] > 0.4
     assert {'mota', 'idf1', 'assa', 'deta', 'id_switches', 'recovery_s', 'ece'} <= metrics.keys()
@@ -179,7 +177,7 @@ def test_two_runs_give_the_same_bytes(tmp_path, perfect):
 
 
 def test_a_run_goes_on_where_it_was(tmp_path, perfect, capsys):
-    bags = [write_scene(tmp_path / name, count=12) for name in ('one', 'two')]
+    bags = [write_scene(tmp_path / name, count=8) for name in ('one', 'two')]
     out = tmp_path / 'run'
     assert evaluate(bags[0], out, '--modes', 'on_demand') == 0
     before = (out / 'bags' / 'one' / 'result.json').stat().st_mtime_ns
@@ -188,7 +186,7 @@ def test_a_run_goes_on_where_it_was(tmp_path, perfect, capsys):
                  'on_demand']) == 0
     assert (out / 'bags' / 'one' / 'result.json').stat().st_mtime_ns == before
     metrics = json.loads((out / 'metrics.json').read_text())
-    assert set(metrics['bags']) == {'one', 'two'} and metrics['images'] == 24
+    assert set(metrics['bags']) == {'one', 'two'} and metrics['images'] == 16
     assert evaluate(bags[0], out, '--modes', 'on_demand', '--latency', '0.3') == 1
     assert 'other settings (latency: 0.3, there 0.1)' in capsys.readouterr().err
     assert evaluate(bags[0], tmp_path / 'other', '--detections', out / 'detections', '--modes',
@@ -196,18 +194,12 @@ def test_a_run_goes_on_where_it_was(tmp_path, perfect, capsys):
     assert len(perfect) < 3 * seen, 'detections are taken over'
 
 
-def test_many_bags_in_processes_are_as_good_as_one(tmp_path):
-    bags = [write_scene(tmp_path / name, count=3) for name in ('one', 'two')]
-    for jobs in 1, 2:
-        assert main(['evaluate', *map(str, bags), '--out', str(tmp_path / str(jobs)), '--modes',
-                     'every_image', '--jobs', str(jobs)]) == 0
-    for bag in 'one', 'two':
-        path = f'bags/{bag}/result.json'
-        ours, theirs = (json.loads((tmp_path / jobs / path).read_text()) for jobs in '12')
-        assert ours['modes'].keys() == theirs['modes'].keys()
-        # another number of threads may change the last digits of the CNN
-        assert ours['modes']['every_image']['detector_runs'] == 3
-        assert theirs['modes']['every_image']['detector_runs'] == 3
+def test_many_bags_in_processes_are_as_good_as_one(tmp_path, perfect):
+    bags = [str(write_scene(tmp_path / name, count=6)) for name in ('one', 'two')]
+    for jobs in '1', '2':  # the processes of the second find all detections of the first
+        assert main(['evaluate', *bags, '--out', str(tmp_path / jobs), '--jobs', jobs, '--modes',
+                     'every_image', '--detections', str(tmp_path / 'detections')]) == 0
+    assert contents(tmp_path / '1') == contents(tmp_path / '2') and len(perfect) == 12
 
 
 def test_without_ground_truth(tmp_path, perfect):
@@ -307,8 +299,9 @@ def test_interrupted_detections_are_kept(tmp_path):
         assert len(found(5, GREY)) == 1
 
 
-def test_help_names_every_mode():
-    result = subprocess.run([sys.executable, '-m', 'acme_tracking', 'evaluate', '--help'],
-                            capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0
-    assert all(mode in result.stdout for mode in (*lockstep.MODES, 'live'))
+def test_help_names_every_mode(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['evaluate', '--help'])
+    printed = capsys.readouterr().out
+    assert end.value.code == 0
+    assert all(mode in printed for mode in (*lockstep.MODES, 'live'))

@@ -23,14 +23,14 @@ from test_evaluate import evaluate, perfect, write_scene  # noqa: E402, F401
 
 
 def test_live_and_offline_agree(tmp_path, perfect):  # noqa: F811
-    bag = write_scene(tmp_path / 'road', count=35)
+    bag = write_scene(tmp_path / 'road', count=25)
     assert evaluate(bag, tmp_path / 'run', '--live', '--stand-in', '--modes', 'live', 'on_demand',
-                    '--latency', '0.15') == 0
+                    '--latency', '0.15', '--rate', '0.4') == 0
     metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
     live, offline = (metrics['modes'][mode] for mode in ('live', 'on_demand'))
     assert metrics['mode'] == 'live' and live['lost_images'] <= 2
     assert live['detector_runs'] == pytest.approx(offline['detector_runs'], abs=2)
-    assert live['hota'] == pytest.approx(offline['hota'], abs=0.05)
+    assert live['hota'] == pytest.approx(offline['hota'], abs=0.1)
     timings = json.loads((tmp_path / 'run' / 'timings.json').read_text())
     assert 0 < timings['road']['modes']['live']['p50_ms'] <= timings[
         'road']['modes']['live']['p95_ms']
@@ -38,7 +38,7 @@ def test_live_and_offline_agree(tmp_path, perfect):  # noqa: F811
         assert {topic.name for topic in recorded.topics} == {'tracks', 'detections', PUBLISHED}
     # what was recorded can be scored without playing it again
     assert evaluate(bag, tmp_path / 'again', '--recorded', tmp_path / 'run' / 'live' / 'road',
-                    '--stand-in', '--latency', '0.15') == 0
+                    '--stand-in', '--latency', '0.15', '--rate', '0.4') == 0
     again = json.loads((tmp_path / 'again' / 'metrics.json').read_text())
     assert again['modes']['live'] == live
 

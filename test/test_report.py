@@ -19,7 +19,7 @@ from test_evaluate import evaluate, perfect, write_scene  # noqa: E402, F401
 @pytest.fixture
 def finished(tmp_path, perfect):  # noqa: F811
     """Give the folder of a finished run."""
-    bag = write_scene(tmp_path / 'a<b', count=25)
+    bag = write_scene(tmp_path / 'a<b', count=12)
     assert evaluate(bag, tmp_path / 'run', '--modes', 'on_demand', 'every_image') == 0
     return tmp_path / 'run'
 

@@ -38,7 +38,9 @@ def play(bag, topic: str, settings, folder: Path, detections=None) -> Path:
         if detections is None:
             processes.start('detector', **_given(settings.detector))
         else:
-            processes.start('stand_in', detections=str(detections), latency=settings.latency,
+            # as long in the time of the images, which may pass slower than ours
+            processes.start('stand_in', detections=str(detections),
+                            latency=settings.latency / settings.rate,
                             **_given(settings.detector))
         processes.start('tracker', **_given(settings.tracker))
         processes.start('replay', bag=str(bag), topic=topic, out=str(folder), rate=settings.rate)

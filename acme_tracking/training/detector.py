@@ -81,6 +81,8 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     """
     if not banks or not all(map(len, banks)):
         raise ValueError('nothing to train on: every bank must hold an image')
+    if not all(map(len, validation.values())):
+        raise ValueError('nothing to validate on: every set must hold an image')
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormal numbers, as vanishing moments are, cost 100 times
@@ -90,24 +92,18 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
         run.restore()
     images = run.knobs.batch * processes.count
     steps = math.ceil(epochs * sum(map(len, banks)) / images) if epochs else None
-    saved = time.monotonic()
     with tqdm(total=steps, initial=run.step, unit='step', dynamic_ncols=True,
               disable=not (progress and processes.first)) as bar:
         while (done := run.share(steps, minutes)) < 1:
-            shown = run.train_step(banks, done)
-            bar.set_postfix(shown, done=f'{done:.1%}', refresh=False)
+            bar.set_postfix(run.train_step(banks, done), done=f'{done:.1%}', refresh=False)
             bar.update()
             due = int(VALIDATIONS * run.share(steps, minutes)) > int(VALIDATIONS * done)
             if processes.first and due:
                 run.validate(validation, bar)
-            if processes.first and time.monotonic() - saved > save_every:
+            if processes.first and time.monotonic() - run.saved > save_every:
                 run.save()
-                saved = time.monotonic()
         if processes.first:
-            if not run.history:  # resumed, and nothing left to do
-                run.validate(validation, bar)
-            run.save()
-            write_training_report(run.out, validation, run.metrics())
+            run.finish(validation, bar)
     processes.close()
     return run.history[-1] if processes.first else None
 
@@ -138,6 +134,7 @@ class _Run:
                                for v in (self.specification.mean, self.specification.std))
         self.step, self.seconds, self.best = 0, 0.0, -1.0
         self.history, self.losses, self.curve = [], [], []
+        self.saved = time.monotonic()
 
     def share(self, steps, minutes):
         """Return how much of the training is done, 0 to 1."""
@@ -218,7 +215,8 @@ class _Run:
             f'{name} loss {result["loss"]:.3f} AP50 {result["ap50"]:.3f}'
             for name, result in results.items()))
         if better:  # without validation, the newest
-            checkpoint.save(self.out / 'detector.safetensors', self.averaged, self.specification)
+            write_whole(self.out / 'detector.safetensors', lambda path: checkpoint.save(
+                path, self.averaged, self.specification))
         write_whole(self.out / 'metrics.json', lambda path: path.write_text(
             json.dumps(self.metrics(), indent=1)))
 
@@ -252,6 +250,14 @@ class _Run:
                  'curve': self.curve, 'classes': list(self.specification.classes),
                  'knobs': asdict(self.knobs)}
         write_whole(self.out / 'state.pt', lambda path: torch.save(state, path))
+        self.saved = time.monotonic()
+
+    def finish(self, sets, bar):
+        """Save the last state and write the report."""
+        if not self.history:  # resumed, and nothing left to do
+            self.validate(sets, bar)
+        self.save()
+        write_training_report(self.out, sets, self.metrics())
 
     def restore(self):
         """Go on from the saved state; ValueError when there is none."""

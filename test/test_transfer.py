@@ -354,6 +354,12 @@ def test_the_body_of_the_detector_tells_shapes_apart(folders, tmp_path, model):
     assert (tmp_path / 'classifier.safetensors').stat().st_size < 2.3e6
 
 
+def test_a_class_without_crops_is_named(folders, tmp_path):
+    network, specification = start('smaller_vgg', (*SHAPES, 'zebra'), side=32, **TINY)
+    with pytest.raises(ValueError, match='no crop .* to learn zebra from'):
+        by_features([read(folders)], [], tmp_path, network, specification, progress=False)
+
+
 # Fine-tuning
 
 

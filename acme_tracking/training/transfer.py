@@ -87,19 +87,28 @@ def by_features(banks, validation, out, network, specification, layer=None,
     chosen, rest = (np.arange(len(training.labels)), np.arange(len(held.labels))) if validation \
         else split(training.labels, training.groups, hold_out, seed)
     truth, held_truth = (places(each.labels, specification.classes) for each in (training, held))
+    missing = [name for place, name in enumerate(specification.classes)
+               if place not in truth[chosen]]
+    if missing:
+        raise ValueError(f'no crop of at least 8 x 8 pixels to learn {", ".join(missing)} from')
     rows = training.values if validation else _Rows(training.values, chosen)
     fitted = linear.fit(rows, truth[chosen], model, grid, training.groups[chosen], memory, seed)
     seen = held.values if validation else _Rows(held.values, rest)
     fitted = fitted.calibrated(seen, held_truth[rest])
-    classifier = LinearOnFeatures(cut, len(specification.classes))
-    with torch.no_grad():
-        classifier.fc.weight.copy_(torch.from_numpy(fitted.weights))
-        classifier.fc.bias.copy_(torch.from_numpy(fitted.biases))
-    checkpoint.save(out / 'classifier.safetensors', classifier, specification)
+    checkpoint.save(out / 'classifier.safetensors', _network(cut, fitted), specification)
     figures = accuracy.assess(fitted.logits(seen), held_truth[rest], specification.classes)
     return write_results(out, specification, figures, {'knobs': {
         'model': model, 'C': fitted.penalty, 'accuracy by C': fitted.scores,
         'features': cut.size, 'training crops': len(chosen)}})
+
+
+@torch.no_grad()
+def _network(cut, fitted) -> LinearOnFeatures:
+    """Return a cut network with a trained linear classifier on top."""
+    network = LinearOnFeatures(cut, len(fitted.biases))
+    network.fc.weight.copy_(torch.from_numpy(fitted.weights))
+    network.fc.bias.copy_(torch.from_numpy(fitted.biases))
+    return network
 
 
 class _Rows:
@@ -120,4 +129,6 @@ class _Rows:
 
     def __mul__(self, factor):
         """Return all rows in memory, times a factor."""
-        return self[:] * factor
+        rows = np.asarray(self[:])  # a copy already
+        rows *= factor
+        return rows

@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
 from acme_tracking import geometry  # noqa: E402
-from acme_tracking.cli.demo import NAMESPACE, Processes  # noqa: E402
 from acme_tracking.messages import detections_from_msg, stamp_to_ns  # noqa: E402
+from acme_tracking.processes import Processes  # noqa: E402
 from acme_tracking.scene import Scene, TARGET_ID  # noqa: E402
 from acme_tracking.share import share  # noqa: E402
 from acme_tracking.tracking.visual import availability  # noqa: E402
@@ -18,6 +18,7 @@ from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
+NAMESPACE = '/live'
 RATE = 15.0
 HIDDEN_FROM, HIDDEN_FOR = 6.0, 1.0
 
@@ -42,7 +43,7 @@ class LiveGraph:
                 lambda array, kept=kept: kept.update(
                     {stamp_to_ns(array.header.stamp): detections_from_msg(array)}), 100)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        self.processes = Processes(share('config/tracking.yaml'), 'shared_memory')
+        self.processes = Processes(share('config/tracking.yaml'), 'shared_memory', NAMESPACE)
 
     def _on_diagnostics(self, array):
         for status in array.status:

@@ -6,10 +6,10 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
 from acme_tracking.cli import main
-from acme_tracking.cli.demo import NAMESPACE, Processes
 from acme_tracking.detection import Detector
 from acme_tracking.messages import detections_from_msg
 from acme_tracking.nodes.detector import DetectorNode
+from acme_tracking.processes import Processes
 from acme_tracking.scene import Scene
 from acme_tracking.share import share
 from acme_tracking.training.data.bank import crops, Sample
@@ -17,6 +17,7 @@ import cv2
 from rclpy.parameter import Parameter
 from vision_msgs.msg import Detection2DArray
 
+NAMESPACE = '/kinds'
 NAMES = ('dark vehicle', 'light vehicle')
 VEHICLES = ('car', 'truck', 'bus')
 
@@ -51,7 +52,7 @@ def test_its_name_appears_in_tracks(classifier, graph):
     graph.node.create_subscription(
         Detection2DArray, f'{NAMESPACE}/tracks',
         lambda array: labels.update(detections_from_msg(array).labels.tolist()), 100)
-    processes = Processes(share('config/tracking.yaml'), 'default')
+    processes = Processes(share('config/tracking.yaml'), 'default', NAMESPACE)
     try:
         processes.start('detector', classifier=str(classifier), refined_classes=list(VEHICLES))
         processes.start('tracker')

@@ -12,6 +12,7 @@ from acme_tracking.detections import Detections
 from acme_tracking.evaluation.bags import BagReader, DETECTIONS
 from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED, Outcome
 from acme_tracking.messages import stamp_to_ns
+from acme_tracking.processes import Processes
 from acme_tracking.share import share
 import numpy as np
 
@@ -30,7 +31,6 @@ def play(bag, topic: str, settings, folder: Path, detections=None) -> Path:
     folder: of that recording, replaced if it exists.  detections: file of a DetectionCache to take
     them from, after `settings.latency`; None for the CNN.  Raises ValueError when a node fails.
     """
-    from acme_tracking.cli.demo import Processes
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     processes = Processes(share('config/tracking.yaml'), 'shared_memory', NAMESPACE)

@@ -1,0 +1,68 @@
+"""The nodes as child processes, for where the launch system of ROS is not needed or not there."""
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+import time
+
+from acme_tracking.transport import environment
+
+# How long, in seconds, a process may take to end once it was asked to.
+GRACE = 10.0
+
+
+class Processes:
+    """Nodes as child processes, in the order in which they were started."""
+
+    def __init__(self, parameters: Path, transport: str, namespace: str):
+        """Prepare to start nodes with a parameters file and a transport, below a namespace."""
+        self._parameters, self._namespace = parameters, namespace
+        self._environment = {**os.environ}
+        if transport == 'shared_memory':
+            self._environment.update(environment())
+        self.running: dict[str, subprocess.Popen] = {}
+
+    def start(self, node: str, **parameters) -> None:
+        """Start `acme_tracking.nodes.NODE`; `parameters` win over the parameters file."""
+        command = [sys.executable, '-m', f'acme_tracking.nodes.{node}', '--ros-args',
+                   '--log-level', 'warn', '-r', f'__ns:={self._namespace}',
+                   '--params-file', str(self._parameters)]
+        for name, value in parameters.items():
+            # JSON is YAML, which is what ROS reads here: text stays text, also when it is a number
+            command += ['-p', f'{name}:={json.dumps(value)}']
+        # A session of its own: Ctrl-C reaches the nodes through `stop`, in good order.
+        self.running[node] = subprocess.Popen(command, env=self._environment,
+                                               start_new_session=True)
+
+    def wait_for(self, last: str) -> str | None:
+        """Wait until the process `last` ends well, or return the name of one that failed."""
+        while True:
+            for node, process in self.running.items():
+                status = process.poll()
+                if status is not None and (status != 0 or node not in ('camera', last)):
+                    return node
+                if status == 0 and node == last:
+                    return None
+            time.sleep(0.1)
+
+    def kill(self, node: str) -> None:
+        """End a process without giving it a chance to say good-bye."""
+        process = self.running.pop(node)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        """End all processes, the oldest (the recorder, who writes) first; kill those that hang."""
+        for process in self.running.values():
+            if process.poll() is None:
+                # not SIGINT, which a process that still imports answers with a traceback
+                process.terminate()
+        for node, process in list(self.running.items()):
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                print(f'The {node} does not end: killed.', file=sys.stderr)
+                self.kill(node)

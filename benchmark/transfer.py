@@ -25,6 +25,7 @@ DATA = Path(os.environ.get('ACME_TRACKING_DATA',
 CLASSES = 3
 PENALTY = 1.0  # C, scikit-learn's own
 SIDE = 64  # of the crops in the comparison
+EARLIER = 'backbone.stages.3'  # a stage before the last
 
 
 def main():
@@ -100,6 +101,8 @@ def compare(out, epochs) -> None:
         for model in linear.MODELS:
             row(name, f'features, {model.replace("_", " ")}', train(
                 out / name / 'features', *transfer, '--method', 'features', '--model', model))
+        row(name, f'features of {EARLIER}, logistic regression', train(
+            out / name / 'earlier', *transfer, '--method', 'features', '--layer', EARLIER))
         row(name, 'fine-tuning', train(out / name / 'finetune', *transfer, '--method',
                                        'finetune', '--warmup', '3'))
 

@@ -2,7 +2,14 @@
 from acme_tracking import geometry
 from acme_tracking.detection.network import points
 from acme_tracking.training.data import CLASSES
-from acme_tracking.training.objective import assign, CANDIDATES, distance_iou, loss, overlap_of
+from acme_tracking.training.objective import (
+    assign,
+    CANDIDATES,
+    class_weights,
+    distance_iou,
+    loss,
+    overlap_of,
+)
 import numpy as np
 import pytest
 import torch
@@ -12,6 +19,7 @@ CENTERS, STRIDES = points(SIZE, (8, 16, 32))
 OBJECT = torch.tensor([[20.0, 20.0, 60.0, 52.0]])
 FIRST = torch.tensor([0])  # the one image
 NOTHING = torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+EVEN = torch.ones(len(CLASSES))  # all classes count the same
 
 
 def random_boxes(rng, count):
@@ -98,7 +106,7 @@ def test_a_vehicle_of_unknown_kind_trains_objectness_and_box_but_no_class():
     unknown, bus = torch.tensor([len(CLASSES)]), torch.tensor([CLASSES.index('bus')])
     for labels, trains_class in ((unknown, False), (bus, True)):
         boxes, objectness, classes = outputs = predictions()
-        value, parts = loss(outputs, CENTERS, OBJECT + 3, labels, FIRST)
+        value, parts = loss(outputs, CENTERS, OBJECT + 3, labels, FIRST, EVEN)
         value.backward()
         assert objectness.grad.abs().sum() > 0
         assert boxes.grad.abs().sum() > 0
@@ -108,20 +116,40 @@ def test_a_vehicle_of_unknown_kind_trains_objectness_and_box_but_no_class():
 
 def test_an_image_without_objects_trains_objectness_only():
     boxes, objectness, classes = outputs = predictions()
-    value, parts = loss(outputs, CENTERS, *NOTHING)
+    value, parts = loss(outputs, CENTERS, *NOTHING, EVEN)
     value.backward()
     assert (objectness.grad > 0).all()
     assert parts['box'] == parts['class'] == 0
 
 
-def test_a_sure_point_without_a_label_is_tolerated():
-    """What looks surely like an object pulls less than cross entropy would make it pull."""
+def test_a_sure_point_without_an_object_pulls_hardest():
     gradients = []
-    for logit in (0.0, 2.0, 6.0):
+    for logit in (-4.0, 0.0, 4.0):
         _, objectness, _ = outputs = predictions(logit)
-        loss(outputs, CENTERS, *NOTHING)[0].backward()
+        loss(outputs, CENTERS, *NOTHING, EVEN)[0].backward()
         gradients.append(float(objectness.grad.mean()))
-    assert gradients[2] < 0.5 * gradients[1]
+    assert 100 * gradients[0] < gradients[1] < gradients[2]
+
+
+def test_a_crowd_has_more_say_than_one_object_but_less_for_each():
+    """Nine equal cars on one image and one on another: gradients of their boxes."""
+    cars = torch.tensor([[x, y, x + 24.0, y + 24.0] for x in (4, 40, 80) for y in (4, 36, 68)])
+    truth, image = torch.cat([cars, cars[4:5]]), torch.tensor([0] * 9 + [1])
+    centers = CENTERS[None].expand(2, -1, -1)
+    boxes = torch.cat([centers - 13, centers + 13], dim=-1).requires_grad_()
+    classes = torch.zeros(2, len(CENTERS), len(CLASSES))
+    loss((boxes, torch.zeros(2, len(CENTERS)), classes), CENTERS, truth,
+         torch.zeros(10, dtype=torch.long), image, EVEN)[0].backward()
+    crowd, single = boxes.grad.abs().sum(dim=(1, 2))
+    assert 2 < crowd / single < 5
+
+
+def test_rare_classes_count_more_but_not_as_much_as_they_are_rare():
+    labels = np.array(['car'] * 400 + ['bus'] * 100 + ['vehicle'] * 50)
+    weights = class_weights(labels, ('car', 'bus', 'person'))
+    assert weights[1] / weights[0] == pytest.approx(2)
+    assert (400 * weights[0] + 100 * weights[1]) / 500 == pytest.approx(1)
+    assert np.isfinite(weights).all()
 
 
 def test_every_image_has_the_same_say_about_classes():
@@ -135,6 +163,6 @@ def test_every_image_has_the_same_say_about_classes():
     boxes = torch.cat([centers - 14, centers + 14], dim=-1)
     classes = torch.zeros(2, len(CENTERS), len(CLASSES), requires_grad=True)
     loss((boxes, torch.zeros(2, len(CENTERS)), classes), CENTERS, truth, labels,
-         image)[0].backward()
+         image, EVEN)[0].backward()
     says = classes.grad.abs().sum(dim=(1, 2))
     assert says[0] == pytest.approx(says[1].item(), rel=1e-4)

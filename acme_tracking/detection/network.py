@@ -1,5 +1,5 @@
 """
-The detection network: SmallerVGG, a top-down merge, and an anchor-free head.
+The detection network: SmallerVGG, wide context, a top-down merge, and an anchor-free head.
 
 Every point of the feature maps at strides 8, 16 and 32 predicts the distances from itself to the
 four sides of a box (FCOS, Tian et al., 2019), an objectness that estimates the box's overlap with
@@ -31,11 +31,12 @@ class DetectionNetwork(nn.Module):
 
     """
 
-    def __init__(self, classes, widths=(24, 48, 96, 160, 256), depths=(1, 2, 3, 3, 2), neck=80):
+    def __init__(self, classes, widths=(16, 32, 64, 128, 224), depths=(1, 2, 3, 3, 2), neck=64):
         super().__init__()
         self.classes = classes
         self.backbone = SmallerVGG(widths, depths, outputs=3)
         self.strides = self.backbone.strides
+        self.context = Context(self.backbone.widths[-1])
         self.lateral = nn.ModuleList(nn.Conv2d(w, neck, 1) for w in self.backbone.widths)
         self.merge = nn.ModuleList(convolution(neck, neck) for _ in self.strides)
         self.where = nn.ModuleList(
@@ -58,6 +59,7 @@ class DetectionNetwork(nn.Module):
         strides, in the order of :func:`points`.
         """
         features = self.backbone(images)
+        features[-1] = self.context(features[-1])
         merged = None
         where, what = [], []
         for level in reversed(range(len(features))):
@@ -71,6 +73,27 @@ class DetectionNetwork(nn.Module):
         centers, strides = points(images.shape[-2:], self.strides, images.device)
         boxes = decode(where[..., :4], centers, strides)
         return boxes, where[..., 4], torch.cat(what, dim=2).transpose(1, 2).float()
+
+
+class Context(nn.Module):
+    """
+    Let every point see far: pool over 5, 9 and 13 points and mix, as a residual.
+
+    Spatial pyramid pooling (He et al., 2014), one pooling after the other.  Without it an object
+    that fills the picture is larger than what the last feature map sees, and its box is a guess.
+    """
+
+    def __init__(self, width):
+        super().__init__()
+        self.squeeze = convolution(width, width // 2, kernel=1)
+        self.mix = convolution(width // 2 * 4, width, kernel=1)
+
+    def forward(self, features):
+        """Return features of the same shape."""
+        pooled = [self.squeeze(features)]
+        for _ in range(3):
+            pooled.append(nn.functional.max_pool2d(pooled[-1], 5, stride=1, padding=2))
+        return features + self.mix(torch.cat(pooled, dim=1))
 
 
 def points(size, strides, device=None):

@@ -20,7 +20,7 @@ from acme_tracking.detection.network import fuse, points
 from acme_tracking.training.augmentation import mosaic, view
 from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE
 from acme_tracking.training.data import CLASSES, labels_for, Sample
-from acme_tracking.training.objective import loss
+from acme_tracking.training.objective import class_weights, loss
 from acme_tracking.training.processes import Processes
 from acme_tracking.training.report import write_training_report
 import cv2
@@ -88,6 +88,7 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     torch.set_flush_denormal(True)  # denormal numbers, as vanishing moments are, cost 100 times
     processes = Processes()
     run = _Run(network, classes, knobs or Knobs(), Path(out), start, processes)
+    run.count(banks)
     if resume:
         run.restore()
     images = run.knobs.batch * processes.count
@@ -136,6 +137,12 @@ class _Run:
         self.history, self.losses, self.curve = [], [], []
         self.saved = time.monotonic()
 
+    def count(self, banks):
+        """Let rare classes of the banks count more."""
+        labels = np.concatenate([sample.labels for bank in banks for sample in bank])
+        self.class_weights = torch.from_numpy(
+            class_weights(labels, self.specification.classes)).to(self.device)
+
     def share(self, steps, minutes):
         """Return how much of the training is done, 0 to 1."""
         return max(self.step / steps if steps else 0.0,
@@ -177,7 +184,7 @@ class _Run:
             predictions = network(images)
         centers, _ = points(images.shape[-2:], self.network.strides, self.device)
         return loss(predictions, centers, *(torch.from_numpy(each).to(self.device)
-                                            for each in objects))
+                                            for each in objects), self.class_weights)
 
     def _note(self, value):
         """Add the loss of a step to the curve of [step, mean loss]."""

@@ -6,6 +6,7 @@ prediction fits best, and their objectness shall be that fit, so a high score me
 """
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -14,7 +15,8 @@ SCORE_POWER, IOU_POWER = 0.5, 6.0  # fit = score ** 0.5 * iou ** 6, as in YOLOv8
 REACH = 8.0  # pixels: an object smaller than two such still gets the points beside its centre
 BOX_WEIGHT, OBJECT_WEIGHT, CLASS_WEIGHT = 5.0, 1.0, 1.5
 NEGATIVE_FOCUS = 1.5  # background is weighted by score ** 1.5, as most of it is easy
-TOLERANCE = 0.3  # q of the generalised cross entropy: far vehicles are unlabelled in the bank
+CROWD = 0.5  # an image counts by its number of objects to the power of one minus this
+BALANCE = 0.5  # a class counts by its frequency to the power of minus this
 
 
 def overlap_of(boxes, truth):
@@ -68,13 +70,25 @@ def assign(boxes, scores, centers, truth, image):
     return owner, quality
 
 
-def loss(predictions, centers, truth, labels, image):
+def class_weights(labels, classes):
+    """
+    Return float32 (C,), how much an object of each class counts, from all labels (N,).
+
+    The rare classes of a road count more, but not as much as their rarity says: few examples,
+    often repeated, are learnt by heart.  The mean over the objects is 1.
+    """
+    counts = np.array([np.count_nonzero(labels == name) for name in classes])
+    weights = np.maximum(counts, 1.0) ** -BALANCE
+    return (weights * max(counts.sum(), 1) / max((weights * counts).sum(), 1e-9)).astype('float32')
+
+
+def loss(predictions, centers, truth, labels, image, weights):
     """
     Return the mean loss of a batch and its parts as floats.
 
     predictions: what the network returns for B images; truth (N, 4) are the objects of all of
     them, labels (N,) their classes as the network counts its C, or C for a vehicle of unknown
-    kind, and image (N,) says to which image each belongs.
+    kind, and image (N,) says to which image each belongs.  weights (C,) are :func:`class_weights`.
     """
     boxes, objectness, classes = predictions
     per_class = torch.cat([classes.detach().softmax(dim=2),
@@ -83,16 +97,19 @@ def loss(predictions, centers, truth, labels, image):
     owner, quality = assign(boxes.detach(), scores, centers, truth, image)
     positive = owner >= 0
     mine, weight = owner[positive], quality[positive]
-    total = weight.sum().clamp(min=1.0)
-    box = ((1 - distance_iou(boxes[positive], truth[mine])) * weight).sum() / total
-    objects = _objectness_loss(objectness, quality, positive) / total
-    kinds = _class_loss(classes[positive], labels[mine], weight, image[mine])
+    found = quality.sum(dim=1)
+    share = found.clamp(min=1.0) ** -CROWD
+    total = (found * share).sum().clamp(min=1.0)
+    box = 1 - distance_iou(boxes[positive], truth[mine])
+    box = (box * weight * share[image[mine]]).sum() / total
+    objects = (_objectness_loss(objectness, quality, positive) * share).sum() / total
+    kinds = _class_loss(classes[positive], labels[mine], weight, image[mine], weights)
     parts = {'box': box, 'object': objects, 'class': kinds}
     value = BOX_WEIGHT * box + OBJECT_WEIGHT * objects + CLASS_WEIGHT * kinds
     return value, {name: part.item() for name, part in parts.items()}
 
 
-def _class_loss(logits, labels, weight, image):
+def _class_loss(logits, labels, weight, image, class_weight):
     """
     Return the cross entropy of the points (N, C) whose class is known, averaged over images.
 
@@ -104,19 +121,17 @@ def _class_loss(logits, labels, weight, image):
     logits, labels, weight, image = logits[known], labels[known], weight[known], image[known]
     totals = torch.zeros(int(image.max()) + 1, device=image.device).index_add_(0, image, weight)
     share = weight / totals[image].clamp(min=1e-6) / (totals > 0).sum().clamp(min=1)
+    share = share * class_weight[labels]
     return (functional.cross_entropy(logits, labels, reduction='none') * share).sum()
 
 
 def _objectness_loss(logits, quality, positive):
     """
-    Return the summed loss of objectness.
+    Return the summed loss of objectness of every image (B,).
 
-    Points of objects learn their quality by cross entropy.  The others learn 0 by the generalised
-    cross entropy (Zhang and Sabuncu, 2018), which gives up on points that stay sure of an object:
-    many of these are real vehicles without a label.
+    Points of objects learn their quality by cross entropy, the others learn 0, weighted by how
+    wrong they are (quality focal loss, Li et al., 2020).
     """
-    found = functional.binary_cross_entropy_with_logits(
-        logits[positive], quality[positive], reduction='sum')
-    probability = logits[~positive].sigmoid()
-    background = (1 - (1 - probability).clamp(min=1e-6) ** TOLERANCE) / TOLERANCE
-    return found + (background * probability.detach() ** NEGATIVE_FOCUS).sum()
+    found = functional.binary_cross_entropy_with_logits(logits, quality, reduction='none')
+    others = functional.softplus(logits) * logits.detach().sigmoid() ** NEGATIVE_FOCUS
+    return torch.where(positive, found, others).sum(dim=1)

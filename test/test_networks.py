@@ -148,6 +148,7 @@ def test_blocks_and_head_are_all_layers_with_weights_from_input_to_output(name):
     for parameter, _ in network.named_parameters():
         assert sum(parameter.startswith(f'{layer}.') for layer in groups) == 1, parameter
     assert all(network.get_submodule(layer).out_features == 7 for layer in network.head)
+    assert network.get_submodule(network.last_pool) is not None
     order = [parameter for parameter, _ in network.named_parameters()
              if not parameter.startswith('aux')]
     assert order == sorted(order, key=lambda parameter: next(

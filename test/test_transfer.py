@@ -344,7 +344,7 @@ def test_the_body_of_the_detector_tells_shapes_apart(folders, tmp_path, model):
     metrics = by_features([read(folders)], [], tmp_path, network, specification, hold_out=0.33,
                           layer='backbone.stages.3', model=model, progress=False)
     assert metrics['top1'] > 0.85 and metrics['count'] == 15
-    assert metrics['knobs']['features'] == 160 * 4 * 4
+    assert metrics['knobs']['features'] == network.backbone.stages[3][0][0].out_channels * 4 * 4
     classifier = Classifier.from_checkpoint(tmp_path / 'classifier.safetensors')
     crops = read_crops([read(folders)], 0.0, 64, progress=False)
     _, held = split(crops.labels, crops.groups, 0.33)

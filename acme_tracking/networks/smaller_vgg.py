@@ -79,6 +79,7 @@ class SmallerVGGClassifier(nn.Module):
     """
 
     side = 96
+    last_pool = 'avgpool'
     head = ('fc',)
 
     def __init__(self, classes, widths=(16, 32, 64, 128, 224), depths=(1, 2, 3, 3, 2)):

@@ -50,6 +50,7 @@ def measure(pid, requests):
     from acme_tracking.nodes.managed import IMAGE_QOS
     from acme_tracking.scene import Scene
     import rclpy
+    from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
     from std_srvs.srv import Trigger
@@ -57,7 +58,8 @@ def measure(pid, requests):
     scene = Scene(*SIZE, seed=1)
     pictures = [scene.render(10 * index) for index in range(IMAGES)]
     rclpy.init()
-    probe = rclpy.create_node('probe')
+    probe, executor = rclpy.create_node('probe'), SingleThreadedExecutor()
+    executor.add_node(probe)
     publisher = probe.create_publisher(Image, 'image_raw', IMAGE_QOS)
     client = probe.create_client(Trigger, 'redetect')
     if not client.wait_for_service(PATIENCE):
@@ -68,7 +70,7 @@ def measure(pid, requests):
         header = Header(stamp=ns_to_stamp(time.time_ns()))
         publisher.publish(image_to_msg(pictures[len(resident) % IMAGES], header))
         future = client.call_async(Trigger.Request())
-        rclpy.spin_until_future_complete(probe, future, timeout_sec=PATIENCE)
+        executor.spin_until_future_complete(future, timeout_sec=PATIENCE)
         if future.result() is None:
             raise SystemExit('the detector node does not answer any more')
         if future.result().success:  # not before it has seen an image

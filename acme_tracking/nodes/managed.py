@@ -334,8 +334,8 @@ def _spin(node_type, threads) -> int:
     try:
         if not node.start():
             return 1
-        # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every turn,
-        # so that each message would cost 0.3 kB for good.
+        # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every
+        # turn, so that each message would cost 0.3 kB for good.
         while node.context.ok() and not node.finished.done():
             executor.spin_once()
         return 0

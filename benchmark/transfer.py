@@ -104,7 +104,7 @@ def compare(out, epochs) -> None:
         row(name, f'features of {EARLIER}, logistic regression', train(
             out / name / 'earlier', *transfer, '--method', 'features', '--layer', EARLIER))
         row(name, 'fine-tuning', train(out / name / 'finetune', *transfer, '--method',
-                                       'finetune', '--warmup', '3'))
+                                       'finetune', '--warmup', '3', '--rate', '0.1'))
 
 
 def train(out, kind, epochs, *arguments):

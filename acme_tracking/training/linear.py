@@ -83,10 +83,7 @@ def fit(features, truth, model: str, grid=GRID, groups=None, memory=None, seed=0
     scale = np.float32(1 / np.sqrt(max(_mean_square(features), 1e-12)))
     if memory is not None and features.nbytes > memory:
         return _incremental(features, truth, model, grid, scale, seed)
-    features = features * scale
-    # Products of a tall matrix with a few columns: a second thread waits more than it works.
-    with threadpool_limits(1, 'blas'):
-        return _in_memory(features, truth, model, grid, groups, scale, seed)
+    return _in_memory(features * scale, truth, model, grid, groups, scale, seed)
 
 
 def _mean_square(features) -> float:
@@ -107,10 +104,12 @@ def _in_memory(features, truth, model, grid, groups, scale, seed) -> Linear:
     # One logistic regression is done before the products are; liblinear wants doubles of it all.
     pays = len(grid) > 1 or model == 'linear_svm'
     rows = _factor(features) if pays and len(features) < features.shape[1] else features
-    scores = _scores(rows, truth, model, grid, groups, seed) if len(grid) > 1 else {}
-    # the first, most regularised, of equal ones
-    penalty = max(scores, key=scores.get) if scores else grid[0]
-    estimator = _estimator(model, penalty).fit(rows, truth)
+    # Products of a tall matrix with a few columns: a second thread waits more than it works.
+    with threadpool_limits(1, 'blas'):
+        scores = _scores(rows, truth, model, grid, groups, seed) if len(grid) > 1 else {}
+        # the first, most regularised, of equal ones
+        penalty = max(scores, key=scores.get) if scores else grid[0]
+        estimator = _estimator(model, penalty).fit(rows, truth)
     weights = estimator.coef_
     if rows is not features:  # from the span of the rows back to the features
         weights = solve_triangular(rows, weights.T, lower=True, trans='T').T
@@ -135,8 +134,7 @@ def _scores(rows, truth, model, grid, groups, seed) -> dict:
 
 def _factor(rows) -> np.ndarray:
     """Return float32 (N, N) rows with the same products with each other as rows (N, D)."""
-    with threadpool_limits(None):
-        products = rows @ rows.T
+    products = rows @ rows.T
     products[np.diag_indices_from(products)] += JITTER
     return np.ascontiguousarray(cholesky(products, lower=True, overwrite_a=True))
 

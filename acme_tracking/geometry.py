@@ -36,7 +36,8 @@ def is_proper(boxes) -> np.ndarray:
 def area(boxes) -> np.ndarray:
     """Return the areas, float32 (N,), in square pixels; 0 for inverted boxes."""
     boxes = as_boxes(boxes)
-    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return sides[:, 0] * sides[:, 1]
 
 
 def iou(a, b) -> np.ndarray:
@@ -49,9 +50,10 @@ def iou(a, b) -> np.ndarray:
     a, b = as_boxes(a), as_boxes(b)
     top_left = np.maximum(a[:, np.newaxis, :2], b[np.newaxis, :, :2])
     bottom_right = np.minimum(a[:, np.newaxis, 2:], b[np.newaxis, :, 2:])
-    intersection = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
+    sides = np.maximum(bottom_right - top_left, 0)
+    intersection = sides[..., 0] * sides[..., 1]
     union = area(a)[:, np.newaxis] + area(b)[np.newaxis] - intersection
-    return np.where(union > 0, intersection / np.where(union > 0, union, 1), 0).astype(np.float32)
+    return intersection / np.where(union > 0, union, 1)
 
 
 def clip(boxes, width: int, height: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 from acme_tracking import geometry
 from acme_tracking.scene import Scene
 from acme_tracking.tracking import visual
-from acme_tracking.tracking.visual import availability, make_tracker, update_all
+from acme_tracking.tracking.visual import availability, make_tracker, start_all, update_all
 import numpy as np
 import pytest
 
@@ -111,15 +111,25 @@ def test_a_second_start_forgets_the_first(name):
 def test_many_at_once_are_as_good_as_one_by_one(name):
     boxes = [truth_box(0), [300, 200, 360, 260]]
     groups = [[make_tracker(name) for _ in boxes] for _ in range(2)]
-    for group in groups:
-        for tracker, box in zip(group, boxes):
-            tracker.start(ROAD.render(0), box)
+    start_all(groups[0], ROAD.render(0), boxes)
+    for tracker, box in zip(groups[1], boxes):
+        tracker.start(ROAD.render(0), box)
     together = update_all(groups[0], ROAD.render(1))
     alone = [tracker.update(ROAD.render(1)) for tracker in groups[1]]
     for (box, confidence), (same, equal) in zip(together, alone, strict=True):
         assert geometry.iou(box, same)[0, 0] > 0.8
         assert confidence == pytest.approx(equal, abs=0.3)
+    start_all([], ROAD.render(1), [])
     assert update_all([], ROAD.render(1)) == []
+
+
+def test_a_bad_box_among_many_leaves_all_trackers_as_they_were():
+    trackers = [make_tracker('correlation') for _ in range(2)]
+    start_all(trackers, ROAD.render(0), [truth_box(0), [300, 200, 360, 260]])
+    with pytest.raises(ValueError, match='inside the 640 x 360 image'):
+        start_all(trackers, ROAD.render(1), [[0, 0, 9, 9], [900, 900, 910, 910]])
+    (box, _), _ = update_all(trackers, ROAD.render(1))
+    assert geometry.iou(box, truth_box(1))[0, 0] > 0.7
 
 
 def test_motion_alone_is_never_confident():

@@ -18,6 +18,7 @@ from acme_tracking.detections import Detections
 from acme_tracking.evaluation import success
 from acme_tracking.evaluation.calibration import expected_calibration_error, reliability
 from acme_tracking.evaluation.recordings import IGNORED_REGION, OTB_LABEL
+from acme_tracking.training.data import VEHICLE, VEHICLES
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -25,8 +26,6 @@ from scipy.optimize import linear_sum_assignment
 ON_TARGET_IOU = 0.5
 # A box of which more lies in an ignored region is not scored.
 INSIDE = 0.5
-# A truth that does not tell these apart calls them `vehicle`.
-VEHICLES = ('car', 'truck', 'bus')
 EPSILON = np.finfo(float).eps
 
 
@@ -55,7 +54,7 @@ class Judged:
 
 def is_class(label: str, name: str) -> bool:
     """Tell whether a box with a label counts as one of a class of the truth."""
-    return label == name or name == OTB_LABEL or (name == 'vehicle' and label in VEHICLES)
+    return label == name or name == OTB_LABEL or (name == VEHICLE and label in VEHICLES)
 
 
 def judge(stamps, truth, tracks, classes=(), minimum_score: float = 0.0) -> Judged:
@@ -86,8 +85,9 @@ def judge(stamps, truth, tracks, classes=(), minimum_score: float = 0.0) -> Judg
 
 def _is_of(labels, names):
     """Return bool (N,): labels of one of the classes; all, when a truth without boxes has none."""
-    return np.array([not names or any(is_class(label, name) for name in names)
-                     for label in labels], dtype=bool)
+    known = {label: not names or any(is_class(label, name) for name in names)
+             for label in set(labels.tolist())}
+    return np.array([known[label] for label in labels.tolist()], dtype=bool)
 
 
 def _check_ids(stamp, truth):

@@ -66,11 +66,14 @@ class Track:
         """Return for how long the object has not been seen; 0 while it is."""
         return (stamp - self._lost_at) * 1e-9 if self.state is State.COASTING else 0.0
 
-    def correct(self, stamp: int, image: np.ndarray, box, score: float, label: str) -> None:
-        """Take a detection on the image of `stamp`: restart there, forget what came later."""
+    def correct(self, stamp: int, box, score: float, label: str) -> None:
+        """
+        Take a detection on the image of `stamp`: restart there, forget what came later.
+
+        The visual tracker is started by who calls, together with those of other tracks.
+        """
         while self._stamps and self._stamps[-1] >= stamp:
             self._stamps.pop(), self._boxes.pop(), self._weights.pop()
-        self.visual.start(image, box)
         self._record(stamp, box, weight=1.0)
         self._votes[label] += score
         self.confidence = score
@@ -120,7 +123,9 @@ class Track:
 
     def forget_before(self, stamp: int) -> None:
         """Drop the boxes older than `stamp`, but never the last one that was seen."""
-        last_seen = max(i for i, weight in enumerate(self._weights) if weight > 0)
+        last_seen = len(self._weights) - 1
+        while self._weights[last_seen] <= 0:
+            last_seen -= 1
         first = min(int(np.searchsorted(self._stamps, stamp)), last_seen)
         del self._stamps[:first], self._boxes[:first], self._weights[:first]
 

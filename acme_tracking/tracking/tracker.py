@@ -20,7 +20,7 @@ from acme_tracking.tracking.association import assign, pairing_cost
 from acme_tracking.tracking.buffer import ImageBuffer
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
-from acme_tracking.tracking.visual import make_tracker, TRACKER_NAMES, update_all
+from acme_tracking.tracking.visual import make_tracker, start_all, TRACKER_NAMES, update_all
 import numpy as np
 
 # A track is dropped when less than this share of its box lies inside the image.
@@ -185,9 +185,10 @@ class MultiObjectTracker:
         image = self._buffer.get(fused_at)
         detections = detections.select(self._is_visible(detections.boxes))
         pairs = self._pair(fused_at, detections)
-        touched = self._correct_paired(fused_at, image, detections, pairs)
+        touched = self._correct_paired(fused_at, detections, pairs)
         self._note_misses(fused_at, [row for row, _ in pairs])
-        touched += self._start_unpaired(fused_at, image, detections, pairs)
+        touched += self._start_unpaired(fused_at, detections, pairs)
+        start_all([track.visual for track in touched], image, [track.box for track in touched])
         for later, later_image in self._buffer.after(fused_at, self.parameters.replay_images):
             self._follow(touched, later, later_image)
         self._drop_dead()
@@ -205,14 +206,14 @@ class MultiObjectTracker:
                                    detections.boxes, detections.labels,
                                    self.parameters.minimum_iou))
 
-    def _correct_paired(self, stamp, image, detections, pairs):
+    def _correct_paired(self, stamp, detections, pairs):
         corrected = []
         for row, column in pairs:
             track = self._tracks[row]
             if track.detected_at >= stamp:
                 continue  # it knows better already
-            track.correct(stamp, image, detections.boxes[column],
-                          float(detections.scores[column]), str(detections.labels[column]))
+            track.correct(stamp, detections.boxes[column], float(detections.scores[column]),
+                          str(detections.labels[column]))
             self._confirm(track)
             corrected.append(track)
         return corrected
@@ -233,7 +234,7 @@ class MultiObjectTracker:
         self._tracks = [track for track in self._tracks
                         if not (track.state is State.TENTATIVE and track.misses)]
 
-    def _start_unpaired(self, stamp, image, detections, pairs):
+    def _start_unpaired(self, stamp, detections, pairs):
         paired = {column for _, column in pairs}
         started = []
         for column in set(range(len(detections))) - paired:
@@ -243,7 +244,7 @@ class MultiObjectTracker:
                 continue  # a second box on an object that is followed
             track = Track(self._next_id, self._make_visual())
             self._next_id += 1
-            track.correct(stamp, image, box, float(detections.scores[column]),
+            track.correct(stamp, box, float(detections.scores[column]),
                           str(detections.labels[column]))
             self._confirm(track)
             started.append(track)

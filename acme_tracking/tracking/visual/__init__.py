@@ -29,8 +29,9 @@ class VisualTracker(Protocol):
         (0.5: as likely as not); 0 with the last box when nothing can be said.  Raises
         RuntimeError before `start`.
 
-        A tracker may also have a static method `update_many(trackers, image)` that returns a list
-        of these for many trackers of its kind, cheaper than one after the other.
+        A tracker may also have the static methods `start_many(trackers, image, boxes)` and
+        `update_many(trackers, image)`, which do the same for many trackers of its kind, cheaper
+        than one after the other; the second returns a list.
         """
 
 
@@ -90,6 +91,15 @@ def make_tracker(name: str, weights=()) -> VisualTracker:
         usable = [other for other, reason in availability().items() if not reason]
         raise RuntimeError(f"tracker '{name}' cannot be used here: {error} "
                            f'(usable: {", ".join(usable) or "none"})') from error
+
+
+def start_all(trackers, image: np.ndarray, boxes) -> None:
+    """Start trackers of one kind on a box each: all at once where that kind can."""
+    if trackers and hasattr(trackers[0], 'start_many'):
+        trackers[0].start_many(trackers, image, boxes)
+        return
+    for tracker, box in zip(trackers, boxes, strict=True):
+        tracker.start(image, box)
 
 
 def update_all(trackers, image: np.ndarray) -> list[tuple[np.ndarray, float]]:

@@ -157,17 +157,25 @@ class CorrelationTracker:
 
     def start(self, image: np.ndarray, box) -> None:
         """Learn the object in `box` of `image`."""
-        self._box = starting_box(image, box)
-        self._center = (self._box[:2] + self._box[2:]) / 2
-        self._size = np.maximum(self._box[2:] - self._box[:2], MINIMUM_SIZE)
+        self.start_many([self], image, [box])
+
+    @staticmethod
+    def start_many(trackers, image: np.ndarray, boxes) -> None:
+        """Learn the objects of many trackers, each in its box (x1 y1 x2 y2) of `image`."""
+        boxes = [starting_box(image, box) for box in boxes]  # all, before any tracker changes
+        for tracker, box in zip(trackers, boxes, strict=True):
+            tracker._place(box)
+        image = _as_bgr(image)
+        list(_pool.map(lambda chunk: _learn_first(chunk, image), _chunks(trackers)))
+
+    def _place(self, box):
+        self._box = box
+        self._center = (box[:2] + box[2:]) / 2
+        self._size = np.maximum(box[2:] - box[:2], MINIMUM_SIZE)
         self._growth = 0.0   # change of the logarithm of the size from image to image
         # Where an object begins decides which turn is its first, to spread the work over images.
         self._updates = int(self._center.sum()) % TURNS
         self._model = self._filter = self._numerator = self._denominator = None
-        image = _as_bgr(image)
-        patches, windows = _cut_windows(image, [self])
-        _learn_filters([self], patches, rate=1.0)
-        _learn_levels([self], patches, windows, rate=1.0)
 
     def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """Find the object in `image`; return its box and confidence."""
@@ -193,6 +201,12 @@ def _chunks(trackers):
 
 def _as_bgr(image):
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
+
+
+def _learn_first(trackers, image):
+    patches, windows = _cut_windows(image, trackers)
+    _learn_filters(trackers, patches, rate=1.0)
+    _learn_levels(trackers, patches, windows, rate=1.0)
 
 
 def _update(trackers, image):

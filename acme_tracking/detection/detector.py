@@ -25,8 +25,7 @@ class Detector:
     Finds objects with a network; build one with from_checkpoint.
 
     score_threshold: objects below it are not reported; in [0, 1].
-    nms_threshold: of two boxes with an IoU above it, whatever their classes, the better one stays;
-    in [0, 1].
+    nms_threshold: of two boxes of a class with an IoU above it the better one stays; in [0, 1].
     classes: names to report; empty for all.
     All three may be changed between two calls.  `refiner`, unless it is None, renames what was
     found.
@@ -115,8 +114,8 @@ class Detector:
         if self._reported is not None:
             chosen = chosen[self._reported[labels[chosen]]]
         chosen = chosen[np.argsort(-scores[chosen], kind='stable')[:MAXIMUM_CANDIDATES]]
-        chosen = chosen[suppress(boxes[chosen], scores[chosen], self.nms_threshold,
-                                 MAXIMUM_DETECTIONS)]
+        chosen = chosen[suppress(boxes[chosen], scores[chosen], labels[chosen],
+                                 self.nms_threshold, MAXIMUM_DETECTIONS)]
         times.append(time.perf_counter())
         self.seconds = dict(zip(('resize', 'network', 'nms'), np.diff(times).tolist()))
         found = Detections(boxes[chosen], scores[chosen], self.names[labels[chosen]])

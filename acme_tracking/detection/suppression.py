@@ -2,19 +2,25 @@
 from acme_tracking.geometry import as_boxes, iou
 import numpy as np
 
+# Boxes of two classes are taken for one object only from this overlap on: a rider lies in the box
+# of the motorcycle.  What is one object with two names overlaps itself nearly wholly.
+ONE_OBJECT_IOU = 0.7
 
-def suppress(boxes, scores, threshold: float, limit: int | None = None) -> np.ndarray:
+
+def suppress(boxes, scores, labels, threshold: float, limit: int | None = None) -> np.ndarray:
     """
     Return the indices of the boxes to keep, by falling score; equal scores keep their order.
 
-    A box goes when its IoU with a kept one is above `threshold`.  `boxes` has the shape (N, 4),
-    `scores` (N,); `limit` ends the search after so many kept boxes.
+    A box goes when its IoU with a kept one is above `threshold`, and above ONE_OBJECT_IOU too
+    where their labels differ.  `boxes` has the shape (N, 4), `scores` and `labels` (N,); `limit`
+    ends the search after so many kept boxes.
     """
-    boxes = as_boxes(boxes)
+    boxes, labels = as_boxes(boxes), np.asarray(labels)
     rest = np.argsort(-np.asarray(scores), kind='stable')
     keep = []
     while len(rest) and (limit is None or len(keep) < limit):
         best, rest = rest[0], rest[1:]
         keep.append(best)
-        rest = rest[iou(boxes[best], boxes[rest])[0] <= threshold]
+        limits = np.where(labels[rest] == labels[best], threshold, max(threshold, ONE_OBJECT_IOU))
+        rest = rest[iou(boxes[best], boxes[rest])[0] <= limits]
     return np.array(keep, dtype=np.intp)

@@ -43,8 +43,8 @@ class DetectorParameters:
     score_threshold: float = parameter(
         SCORE_THRESHOLD, 'Objects with a lower score are not published.', minimum=0.0, maximum=1.0)
     nms_threshold: float = parameter(
-        NMS_THRESHOLD, 'Of two boxes with a higher IoU only the better one is published.',
-        minimum=0.0, maximum=1.0)
+        NMS_THRESHOLD, 'Of two boxes of a class with a higher IoU only the better one is '
+        'published; of two classes, where it is above 0.7 too.', minimum=0.0, maximum=1.0)
     classes: list[str] = parameter(
         [], 'Names of the classes to publish, for example [car, bus]; empty for all.')
     weights: str = parameter(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 FILL = 114  # grey outside of the image
-SCALE = (0.6, 1.7)  # size of the view against the whole image fitted into the canvas
+SCALE = (0.5, 1.8)  # size of the view against the whole image fitted into the canvas
 MOSAIC_SCALE = (0.8, 2.2)  # larger, because each part is only about a quarter of the canvas
 ASPECT = (0.8, 1.7)  # mostly wider: squares of the bank were squeezed from 16:9 pictures
 KEPT_SHARE = 0.35  # a box of which the crop leaves less is dropped

@@ -1,4 +1,5 @@
-"""Finds the files beside the code: `config/` and `launch/`, installed or in the source tree."""
+"""Finds what comes with the code: weights in it, `config/` and `launch/` beside it."""
+from importlib import resources
 from pathlib import Path
 
 PACKAGE = 'acme_tracking'
@@ -19,3 +20,13 @@ def share(path: str) -> Path:
     if not found.is_file():
         raise FileNotFoundError(f'{PACKAGE} has no file {path} in {folder}')
     return found
+
+
+def shipped_weights() -> Path:
+    """Return the detector's weights in this package; FileNotFoundError where there are none."""
+    folder = resources.files(PACKAGE) / 'detection' / 'weights'
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith('.safetensors'))
+    if not names:
+        raise FileNotFoundError('this installation holds no weights: give the path of a '
+                                'checkpoint')
+    return Path(str(folder / names[-1]))

@@ -88,11 +88,11 @@ def speed(model, rows, columns, grid) -> dict:
 
 def compare(out, epochs) -> None:
     """Print a table of trainings on the crops of street_train, judged on street_val."""
-    from acme_tracking.detection.checkpoint import shipped
+    from acme_tracking.share import shipped_weights
     bank = str(DATA / 'detection' / '{}.json')
     street = ['--data', bank.format('street_train'), '--val', bank.format('street_val')]
     train(out / 'body', 'classifier', epochs, '--data', bank.format('highway_train'))
-    bodies = {'highway': out / 'body' / 'classifier.safetensors', 'detector': shipped()}
+    bodies = {'highway': out / 'body' / 'classifier.safetensors', 'detector': shipped_weights()}
     print('| body | method | top-1 | core seconds | size |\n| --- | --- | --- | --- | --- |')
     row('none', 'from scratch', train(out / 'scratch', 'classifier', epochs, *street))
     for name, weights in bodies.items():

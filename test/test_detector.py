@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 from acme_tracking.detection import CheckpointError, Detector
-from acme_tracking.detection.checkpoint import MAXIMUM_BYTES, shipped, Specification
+from acme_tracking.detection.checkpoint import MAXIMUM_BYTES, Specification
 from acme_tracking.detection.detector import input_size
 from acme_tracking.detection.network import points
 from acme_tracking.geometry import iou
 from acme_tracking.scene import Scene, TARGET_ID
+from acme_tracking.share import shipped_weights
 from acme_tracking.training.data import CLASSES, read, RenderedScenes
 from acme_tracking.training.detector import evaluate
 import cv2
@@ -144,7 +145,7 @@ def test_waiting_threads_sleep():
 
 
 def test_the_package_ships_light_weights():
-    assert shipped().stat().st_size < min(12e6, MAXIMUM_BYTES)
+    assert shipped_weights().stat().st_size < min(12e6, MAXIMUM_BYTES)
     detector = Detector.from_checkpoint()
     assert tuple(detector.names) == CLASSES
 

@@ -94,6 +94,21 @@ def test_classes():
     assert summary([objects((1, 0, 1.0, 'object'))], [objects((5, 0))])['found'] == 1
 
 
+def test_images_without_a_class_do_not_change_its_scores():
+    rng = np.random.default_rng(0)
+    stamps = [index * 10**9 for index in range(30)]
+    truth, tracks = ({stamp: objects(*((index, 60 * index + rng.integers(0, 9), 1.0, label)
+                                       for index, label in enumerate(('car', 'bus', 'person'))
+                                       if rng.random() < 0.4)) for stamp in stamps}
+                     for _ in range(2))
+    found = scores.by_class(stamps, truth, list(tracks.values()))
+    assert sorted(found) == ['bus', 'car', 'person']
+    for name, raw in found.items():
+        every_image = scores.judge(stamps, truth, list(tracks.values()), (name,))
+        assert len(every_image.stamps) == 30
+        assert scores.summary(raw) == scores.summary(scores.raw_scores(every_image))
+
+
 def test_minimum_score_and_unlabelled_images():
     truth = [objects((1, 0))] * 3
     tracks = [objects((1, 0, 0.2, 'car'))] * 3

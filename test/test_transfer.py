@@ -7,7 +7,6 @@ import sys
 
 from acme_tracking.cli import main
 from acme_tracking.detection.checkpoint import load as load_detector
-from acme_tracking.detection.checkpoint import shipped
 from acme_tracking.networks import build, checkpoint
 from acme_tracking.networks.activations import activations, Cut
 from acme_tracking.networks.checkpoint import CheckpointError
@@ -20,6 +19,7 @@ from acme_tracking.networks.classifier import (
     stretched,
 )
 from acme_tracking.networks.weights import pretrained, PUBLIC
+from acme_tracking.share import shipped_weights
 from acme_tracking.training import features, linear
 from acme_tracking.training.classifier import Knobs, train
 from acme_tracking.training.crops import read_crops, split
@@ -136,7 +136,7 @@ def test_files_of_before_batch_counts_are_read(tmp_path):
 def test_the_body_of_the_detector_sees_red_first():
     """It gives the same features, though the detector is shown blue first."""
     detector, specification = load_detector()
-    network, _, mean, std = pretrained('smaller_vgg', 2, shipped())
+    network, _, mean, std = pretrained('smaller_vgg', 2, shipped_weights())
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     ours = Normalise(Specification(('a',), 'smaller_vgg', 64, mean, std))(torch.from_numpy(image))
     theirs = torch.from_numpy(image).permute(0, 3, 1, 2).float()
@@ -168,7 +168,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match='bn1.bias holds values that are not finite'):
         pretrained('resnet18', 3, nan)
     with pytest.raises(CheckpointError, match='holds weights of smaller_vgg, not of vgg16'):
-        pretrained('vgg16', 3, shipped())
+        pretrained('vgg16', 3, shipped_weights())
     bad = tmp_path / 'bad.pth'
     for content in (pickle.dumps(Bomb()), b'', b'rubbish', good.read_bytes()[:10_000]):
         bad.write_bytes(content)
@@ -340,7 +340,7 @@ def test_senseless_fits_are_refused(arguments, reason):
 
 @pytest.mark.parametrize('model', linear.MODELS)
 def test_the_body_of_the_detector_tells_shapes_apart(folders, tmp_path, model):
-    network, specification = start('smaller_vgg', SHAPES, shipped(), side=64)
+    network, specification = start('smaller_vgg', SHAPES, shipped_weights(), side=64)
     metrics = by_features([read(folders)], [], tmp_path, network, specification, hold_out=0.33,
                           layer='backbone.stages.3', model=model, progress=False)
     assert metrics['top1'] > 0.85 and metrics['count'] == 15
@@ -409,7 +409,7 @@ def test_freezing_freezes_and_unfreezing_moves(folders, tmp_path, name):
 def test_fine_tuning_draws_its_phases_as_one_curve(folders, tmp_path):
     crops = read_crops([read(folders)], 0.0, 64, progress=False)
     training, validation = split(crops.labels, crops.groups, 0.33)
-    network, specification = start('smaller_vgg', SHAPES, shipped(), side=64)
+    network, specification = start('smaller_vgg', SHAPES, shipped_weights(), side=64)
     summary = train(crops.select(training), crops.select(validation), tmp_path, network,
                     specification, phases(network, 3, 3, 0.05, 2), Knobs(batch=10), threads=1,
                     progress=False)

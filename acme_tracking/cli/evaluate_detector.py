@@ -9,8 +9,8 @@ import platform
 import time
 
 from acme_tracking.detection import Detector
-from acme_tracking.detection.checkpoint import shipped
 from acme_tracking.detection.detector import NMS_THRESHOLD, SCORE_THRESHOLD
+from acme_tracking.share import shipped_weights
 from acme_tracking.training import report
 from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE
 from acme_tracking.training.data import read, read_mapping
@@ -45,7 +45,7 @@ def run(arguments) -> int:
     bank = read(arguments.val)
     if arguments.map:
         bank = bank.mapped(read_mapping(arguments.map))
-    path = arguments.weights or shipped()
+    path = arguments.weights or shipped_weights()
     detector = Detector.from_checkpoint(
         path, device=arguments.device, score_threshold=LOWEST_SCORE,
         threads=arguments.threads or len(os.sched_getaffinity(0)))

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acme_tracking.detection.checkpoint import shipped
 from acme_tracking.networks import NAMES
 from acme_tracking.networks.classifier import Classifier, load, stretched
 from acme_tracking.networks.pictures import filters_picture, layers_to_show, maps_pictures
+from acme_tracking.share import shipped_weights
 from acme_tracking.training.data.images import decode
 from acme_tracking.training.transfer import start
 import cv2
@@ -56,5 +56,5 @@ def _network(arguments):
     """Return the network and its Specification."""
     if arguments.classifier:
         return load(arguments.classifier)
-    weights = shipped() if arguments.weights == 'shipped' else arguments.weights
+    weights = shipped_weights() if arguments.weights == 'shipped' else arguments.weights
     return start(arguments.network, ('',), weights, arguments.size)

@@ -1,7 +1,7 @@
 """`acme_tracking train detector`: train the detector on image banks of any layout."""
 from __future__ import annotations
 
-from acme_tracking.detection.checkpoint import shipped
+from acme_tracking.share import shipped_weights
 from acme_tracking.training.data import CLASSES, labels_for, read, read_mapping, RenderedScenes
 from acme_tracking.training.detector import Knobs, train
 from tqdm import tqdm
@@ -60,7 +60,7 @@ def run(arguments) -> int:
         raise ValueError('nothing to train on: give --data BANK or --scenes N')
     rate = arguments.rate or (START_RATE if arguments.start else Knobs.rate)
     knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed)
-    start = shipped() if arguments.start == 'shipped' else arguments.start
+    start = shipped_weights() if arguments.start == 'shipped' else arguments.start
     banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
     banks = [[sample.without_ignored().shrunk(round(1.3 * knobs.side)) for sample in reading(bank)]

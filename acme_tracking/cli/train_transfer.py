@@ -9,8 +9,8 @@ from acme_tracking.cli.train_classifier import (
     train_on_crops,
 )
 from acme_tracking.cli.train_detector import positive
-from acme_tracking.detection.checkpoint import shipped
 from acme_tracking.networks import NAMES
+from acme_tracking.share import shipped_weights
 from acme_tracking.training import linear, transfer
 import torch
 
@@ -50,7 +50,7 @@ def add_arguments(parser) -> None:
 def run(arguments) -> int:
     """Train and return the exit status."""
     banks, validation, classes = read_banks(arguments)
-    weights = shipped() if arguments.weights == 'shipped' else arguments.weights
+    weights = shipped_weights() if arguments.weights == 'shipped' else arguments.weights
     network, specification = transfer.start(arguments.network, classes, weights, arguments.size,
                                             arguments.margin)
     if arguments.method == 'finetune':

@@ -1,19 +1,18 @@
 """
-Checkpoints of the detector: what their header says, and the weights shipped with the package.
+Checkpoints of the detector: what their header says.
 
 `networks/checkpoint.py` tells how a checkpoint is written and what is refused.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 
 from acme_tracking.detection.network import DetectionNetwork
 from acme_tracking.networks import checkpoint
 from acme_tracking.networks.checkpoint import CheckpointError, save
+from acme_tracking.share import shipped_weights
 
-__all__ = ['ARCHITECTURES', 'CheckpointError', 'load', 'save', 'shipped', 'Specification']
+__all__ = ['ARCHITECTURES', 'CheckpointError', 'load', 'save', 'Specification']
 
 ARCHITECTURES = {'smaller_vgg_anchor_free': DetectionNetwork}
 MAXIMUM_BYTES = 256 * 2 ** 20  # far above any network of this package
@@ -45,15 +44,6 @@ class Specification:
         return ARCHITECTURES[self.architecture](classes=len(self.classes), **self.arguments)
 
 
-def shipped() -> Path:
-    """Return the weights that come with the package."""
-    folder = resources.files('acme_tracking.detection') / 'weights'
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith('.safetensors'))
-    if not names:
-        raise CheckpointError('this installation holds no weights: give the path of a checkpoint')
-    return Path(str(folder / names[-1]))
-
-
 def load(path=None):
     """
     Return the network (float32, eval mode) and the Specification of a checkpoint.
@@ -61,8 +51,11 @@ def load(path=None):
     `path` None loads the shipped weights.  Raises CheckpointError for anything else than a whole
     checkpoint whose every tensor fits.
     """
-    return checkpoint.load(shipped() if path is None else path, Specification, _check_entries,
-                           MAXIMUM_BYTES)
+    try:
+        path = shipped_weights() if path is None else path
+    except FileNotFoundError as error:
+        raise CheckpointError(str(error)) from error
+    return checkpoint.load(path, Specification, _check_entries, MAXIMUM_BYTES)
 
 
 def _check_entries(entries: dict) -> None:

@@ -166,8 +166,17 @@ def summary(raw: dict) -> dict:
 def by_class(stamps, truth, tracks, classes=(), minimum_score=0.0) -> dict[str, dict]:
     """Return raw scores of each class that the truth has (of `classes`, if any) by itself."""
     names = {str(label) for one in truth.values() for label in one.labels[one.scores > 0]}
-    return {name: raw_scores(judge(stamps, truth, tracks, (name,), minimum_score))
+    return {name: raw_scores(judge(*_showing(name, stamps, truth, tracks), (name,),
+                                   minimum_score))
             for name in sorted(names & set(classes) if classes else names)}
+
+
+def _showing(name, stamps, truth, tracks):
+    """Return stamps, truth and tracks without the images that have nothing of a class."""
+    kept = [(stamp, found) for stamp, found in zip(stamps, tracks) if int(stamp) in truth and any(
+        is_class(label, name) for label in {*truth[int(stamp)].labels.tolist(),
+                                            *found.labels.tolist()})]
+    return [stamp for stamp, _ in kept], truth, [found for _, found in kept]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import platform
 
 from acme_tracking.evaluation.lockstep import MODES
 from acme_tracking.parameters import validate
-from acme_tracking.share import share
+from acme_tracking.share import share, shipped_weights
 from acme_tracking.tracking.tracker import TrackingParameters
 import yaml
 
@@ -106,9 +106,7 @@ def read_parameters(path=None, changes=()) -> tuple[dict, dict]:
 
 def hash_of_weights(weights: str) -> str:
     """Return the SHA-256 of a checkpoint, '' for the shipped one."""
-    from acme_tracking.detection import checkpoint
-    path = Path(weights or checkpoint.shipped())
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(Path(weights or shipped_weights()).read_bytes()).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -192,8 +192,8 @@ class CorrelationTracker:
 
 
 def _chunks(trackers):
-    """Split into equal parts, as many for every thread; two objects are worth a thread."""
-    threads = min(THREADS, max(1, len(trackers) // 2))
+    """Split into equal parts, as many for every thread; eight objects are worth a thread."""
+    threads = min(THREADS, max(1, len(trackers) // 8))
     count = threads * math.ceil(len(trackers) / (threads * CHUNK))
     return [trackers[part * len(trackers) // count:(part + 1) * len(trackers) // count]
             for part in range(count)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import platform
 import time
 
+from acme_tracking import page
 from acme_tracking.detection import Detector
 from acme_tracking.detection.detector import NMS_THRESHOLD, SCORE_THRESHOLD
 from acme_tracking.share import shipped_weights
@@ -103,20 +104,20 @@ def write_report(path, metrics, score, detector, samples) -> None:
     """Write the HTML report."""
     names = metrics['confusion']['classes']
     rows = zip([*names, 'nothing'], metrics['confusion']['rows_are_truth'])
-    report.write(path, f'{metrics["weights"]} on {Path(metrics["set"]).stem}', [
-        report.text(f'{metrics["images"]} images; {metrics["parameters"] / 1e6:.2f} million '
+    page.write(path, f'{metrics["weights"]} on {Path(metrics["set"]).stem}', [
+        page.text(f'{metrics["images"]} images; {metrics["parameters"] / 1e6:.2f} million '
                     f'parameters, {metrics["bytes"] / 1e6:.1f} MB.'),
         *report.scores(score),
-        report.heading('What was found as what'),
-        report.text(f'Rows are labels, columns detections with a score of at least '
+        page.heading('What was found as what'),
+        page.text(f'Rows are labels, columns detections with a score of at least '
                     f'{SCORE_THRESHOLD}, matched at an IoU of 0.5 whatever their class.'),
-        report.table(['', *names, 'missed'], [(name, *row) for name, row in rows]),
-        report.heading('Latency in milliseconds'),
-        report.text('JPEG images of {} x {} pixels on {}.'.format(*TIMED_SIZE,
+        page.table(['', *names, 'missed'], [(name, *row) for name, row in rows]),
+        page.heading('Latency in milliseconds'),
+        page.text('JPEG images of {} x {} pixels on {}.'.format(*TIMED_SIZE,
                                                                   metrics['machine'])),
-        report.table(['stage', 'p50', 'p95'], [
+        page.table(['stage', 'p50', 'p95'], [
             (stage, each['p50'], each['p95']) for stage, each in metrics['latency_ms'].items()]),
-        report.heading('Some images; labelled boxes are white'),
+        page.heading('Some images; labelled boxes are white'),
         *report.pictures(detector, samples)])
 
 

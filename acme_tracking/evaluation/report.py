@@ -5,11 +5,11 @@ The same tables and plots put several runs side by side.
 """
 from __future__ import annotations
 
-import base64
 from html import escape
 import json
 from pathlib import Path
 
+from acme_tracking import page
 from acme_tracking.evaluation import plots
 from acme_tracking.evaluation.lockstep import EVERY_IMAGE, MODES, ON_DEMAND
 from acme_tracking.evaluation.run import METRICS, TIMINGS
@@ -35,26 +35,6 @@ COLUMNS = {
     'lost': ('lost_for_good', 'd', False, 'objects lost and never found again while in view'),
     'ECE': ('ece', '.3f', False, 'how far scores are from the truth they promise'),
 }
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 1120px; margin: 2rem auto;
-       padding: 0 1.2rem; background: #fff; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; font-size: 1.25rem; }
-.lead { font-size: 1.1rem; background: #eef4fa; border-left: 4px solid #0072b2;
-        padding: .7rem 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; }
-.wide { overflow-x: auto; }
-th, td { padding: .3rem .4rem; font-size: .82rem; text-align: right;
-         border-bottom: 1px solid #dde3ea; }
-th { background: #f5f7f9; font-weight: 600; } th:first-child, td:first-child { text-align: left; }
-td.best { font-weight: 700; color: #00543d; background: #e8f6f0; }
-img { max-width: 100%; height: auto; } .row { display: flex; flex-wrap: wrap; gap: 1rem; }
-.half { flex: 1 1 400px; } figure { margin: 0; flex: 1 1 300px; max-width: 340px; }
-.note, figcaption, dd { color: #56626f; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .92rem; }
-dt { font-weight: 600; } dd { margin: 0; } pre { background: #f5f7f9; padding: .8rem;
-overflow-x: auto; font-size: .85rem; } details { margin: .6rem 0; }
-"""
 
 
 def read_run(out) -> tuple[dict, dict]:
@@ -94,7 +74,7 @@ def write_report(out) -> Path:
     results = {name: json.loads((out / 'bags' / name / 'result.json').read_text())
                for name in metrics['bags']}
     modes, first = metrics['modes'], metrics['mode']
-    parts = [f'<h1>How well are objects followed?</h1>{_about(metrics)}', _verdict(metrics),
+    parts = [_about(metrics), _verdict(metrics),
              _figures('Headline', modes), _meanings(modes), _plots(out, modes)]
     if len(results) > 1:
         parts.append(_figures('Bag by bag', {
@@ -106,7 +86,7 @@ def write_report(out) -> Path:
                               'is a wrong box; in the headline it is not.'))
     parts += [_timelines(out, results, first), _worst(out, results, first),
               _detector(metrics), _timings(timings), _settings(metrics)]
-    return _write(out / REPORT, 'Tracking evaluation', parts)
+    return page.write(out / REPORT, 'How well are objects followed?', parts)
 
 
 def write_comparison(runs, path) -> Path:
@@ -120,13 +100,13 @@ def write_comparison(runs, path) -> Path:
         f'<li>{escape(name)}: {escape("; ".join(what) or "nothing")}</li>'
         for name, what in zip(list(named)[1:], (differences(
             other['settings'], first['settings']) for other in others)))
-    parts = ['<h1>Runs side by side</h1>', _figures('Headline', figures), _meanings(figures),
+    parts = [_figures('Headline', figures), _meanings(figures),
              _plots(folder, figures, prefix='compare-'),
              f'<h2>What differs from {escape(next(iter(named)))}</h2><ul>{changes}</ul>']
     if len({tuple(metrics['bags']) for metrics in named.values()}) > 1:
-        parts.insert(1, '<p class="lead">These runs are of different bags: their figures cannot '
+        parts.insert(0, '<p class="lead">These runs are of different bags: their figures cannot '
                         'be compared.</p>')
-    return _write(Path(path), 'Runs side by side', parts)
+    return page.write(path, 'Runs side by side', parts)
 
 
 def headlines(named: dict[str, dict]) -> dict[str, dict]:
@@ -237,32 +217,26 @@ def _worst(out, results, mode):
 
 
 def _detector(metrics):
-    rows = ''.join(
-        f'<tr><td>{escape(name)}</td><td>{bag["detector"]["ap50"]:.3f}</td>'
-        f'<td>{bag["detector"]["recall"]:.3f}</td><td>{bag["detector"]["precision"]:.3f}</td>'
-        f'<td>{bag["detector"]["images"]}</td></tr>'
-        for name, bag in metrics['bags'].items() if bag['detector'])
+    rows = [(name, *(f'{bag["detector"][key]:.3f}' for key in ('ap50', 'recall', 'precision')),
+             bag['detector']['images'])
+            for name, bag in metrics['bags'].items() if bag['detector']]
     if not rows:
         return ''
     least = metrics['settings']['minimum_score']
-    return ('<h2>The detector alone</h2><table><tr><th></th><th>AP50</th>'
-            f'<th>recall at {least:g}</th><th>precision at {least:g}</th><th>images</th></tr>'
-            f'{rows}</table><p class="note">Over the labelled images that any mode had it run '
-            'on.</p>')
+    columns = ['', 'AP50', f'recall at {least:g}', f'precision at {least:g}', 'images']
+    return ('<h2>The detector alone</h2>' + page.table(columns, rows) + '<p class="note">Over the '
+            'labelled images that any mode had it run on.</p>')
 
 
 def _timings(timings):
-    def cells(one):
-        return ''.join(f'<td>{"-" if one[key] is None else f"{one[key]:.1f} ms"}</td>'
-                       for key in ('p50_ms', 'p95_ms'))
-    rows = ''.join(
-        f'<tr><td>{escape(bag)}: {escape(what)}</td>{cells(one)}</tr>'
-        for bag, found in timings.items()
-        for what, one in (*found['modes'].items(), ('CNN', found['cnn'])))
-    return ('<h2>Times on the machine that ran this</h2><table><tr><th></th><th>p50</th><th>p95'
-            f'</th></tr>{rows}</table><p class="note">What an image takes without the CNN, and '
-            'what the CNN takes; live: from the publication of an image to that of its tracks. '
-            'Other work on the machine counts too; these figures are not part of the scores.</p>')
+    rows = [(f'{bag}: {what}', *('-' if one[key] is None else f'{one[key]:.1f} ms'
+                                 for key in ('p50_ms', 'p95_ms')))
+            for bag, found in timings.items()
+            for what, one in (*found['modes'].items(), ('CNN', found['cnn']))]
+    return ('<h2>Times on the machine that ran this</h2>' + page.table(['', 'p50', 'p95'], rows)
+            + '<p class="note">What an image takes without the CNN, and what the CNN takes; live: '
+            'from the publication of an image to that of its tracks. Other work on the machine '
+            'counts too; these figures are not part of the scores.</p>')
 
 
 def _settings(metrics):
@@ -272,13 +246,4 @@ def _settings(metrics):
 
 
 def _image(path, what='curves'):
-    kind = 'png' if path.suffix == '.png' else 'jpeg'
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(what)}" src="data:image/{kind};base64,{data}">'
-
-
-def _write(path, title, parts):
-    path.write_text('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-                    f'<title>{title}</title><style>{STYLE}</style></head><body>'
-                    + '\n'.join(parts) + '</body></html>\n')
-    return path
+    return page.picture(path.read_bytes(), 'png' if path.suffix == '.png' else 'jpeg', what)

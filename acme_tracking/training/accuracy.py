@@ -1,7 +1,7 @@
 """How good a classifier is: top-1, top-5, the confusion matrix, and every class by itself."""
 from __future__ import annotations
 
-from acme_tracking.training.report import heading, table
+from acme_tracking.page import heading, table
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 

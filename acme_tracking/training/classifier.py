@@ -13,10 +13,11 @@ import json
 import math
 from pathlib import Path
 
+from acme_tracking import page
 from acme_tracking.networks import checkpoint
 from acme_tracking.networks.classifier import load, Normalise, stretched
 from acme_tracking.networks.weights import load_torch
-from acme_tracking.training import accuracy, curves, report
+from acme_tracking.training import accuracy, curves
 from acme_tracking.training.crops import augmented, places
 from acme_tracking.training.detector import DivergenceError, fast_precision, write_whole
 import numpy as np
@@ -270,10 +271,10 @@ def write_results(out, specification, figures, more) -> dict:
     write_whole(out / 'metrics.json', lambda path: path.write_text(json.dumps(summary, indent=1)))
     parts = []
     if 'history' in more:
-        parts = [report.heading('Learning'), report.text(more['verdict']),
-                 report.plot(curves.draw(more['history']))]
+        parts = [page.heading('Learning'), page.text(more['verdict']),
+                 page.plot(curves.draw(more['history']))]
     parts += accuracy.sections(figures, specification.classes)
     settings = [*asdict(specification).items(), *more.get('knobs', {}).items()]
-    parts += [report.heading('Settings'), report.table(['', ''], settings)]
-    report.write(out / 'report.html', f'Classifier of {", ".join(specification.classes)}', parts)
+    parts += [page.heading('Settings'), page.table(['', ''], settings)]
+    page.write(out / 'report.html', f'Classifier of {", ".join(specification.classes)}', parts)
     return summary

@@ -1,11 +1,9 @@
-"""Reports for people: one HTML file with figures, curves and pictures inside."""
+"""Reports of trainings and evaluations of the detector: what `page` shows of them."""
 from __future__ import annotations
 
-import base64
-import html
-import io
 from pathlib import Path
 
+from acme_tracking import page
 from acme_tracking.detection.detector import Detector, SCORE_THRESHOLD
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE, RECALLS
@@ -16,10 +14,6 @@ import numpy as np
 PICTURES = 6  # of each set
 PICTURE_WIDTH = 480
 TRUTH = (255, 255, 255)  # colour of the labelled boxes in pictures
-STYLE = ('body{font:15px sans-serif;max-width:64em;margin:2em auto;padding:0 1em}'
-         'table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;'
-         'border-bottom:1px solid #ccc;text-align:right}td:first-child,th:first-child'
-         '{text-align:left}img{max-width:100%;margin:2px}')
 
 
 def write_training_report(out, validation, metrics) -> None:
@@ -28,17 +22,18 @@ def write_training_report(out, validation, metrics) -> None:
 
     validation: name -> list of Sample; metrics: the content of metrics.json.
     """
-    parts = [heading('Learning'), plot(_learning(metrics)),
-             text('The training loss is that of augmented images, so it often lies above that of '
-                  'validation. A validation loss that rises while the training loss falls is '
-                  'overfitting; both high and still falling is underfitting: train longer.')]
+    parts = [page.heading('Learning'), page.plot(_learning(metrics)),
+             page.text('The training loss is that of augmented images, so it often lies above '
+                       'that of validation. A validation loss that rises while the training loss '
+                       'falls is overfitting; both high and still falling is underfitting: train '
+                       'longer.')]
     for name, samples in validation.items():
         detector = Detector.from_checkpoint(Path(out) / 'detector.safetensors',
                                             score_threshold=LOWEST_SCORE)
-        parts += [heading(f'{name}: {len(samples)} images'),
+        parts += [page.heading(f'{name}: {len(samples)} images'),
                   *scores(evaluate(detector, samples)), *pictures(detector, samples)]
-    parts += [heading('Knobs'), table(['', ''], metrics['knobs'].items())]
-    write(Path(out) / 'report.html', f'Training of {", ".join(metrics["classes"])}', parts)
+    parts += [page.heading('Knobs'), page.table(['', ''], metrics['knobs'].items())]
+    page.write(Path(out) / 'report.html', f'Training of {", ".join(metrics["classes"])}', parts)
 
 
 def scores(score) -> list[str]:
@@ -48,50 +43,15 @@ def scores(score) -> list[str]:
             for name, each in summary['per_class'].items()]
     rows.append(('all', sum(each['boxes'] for each in summary['per_class'].values()),
                  *_percent(summary)))
-    return [table(['class', 'boxes', 'AP', 'AP50', f'recall at {SCORE_THRESHOLD}',
+    return [page.table(['class', 'boxes', 'AP', 'AP50', f'recall at {SCORE_THRESHOLD}',
                    f'precision at {SCORE_THRESHOLD}'], rows),
-            plot(_precision_recall(score.curves()))]
+            page.plot(_precision_recall(score.curves()))]
 
 
 def pictures(detector, samples) -> list[str]:
     """Return some samples with what is found on them, as HTML; labelled boxes are white."""
     chosen = samples[::max(1, len(samples) // PICTURES)][:PICTURES]
     return [_picture(sample, detector(sample.image)) for sample in chosen]
-
-
-def heading(words) -> str:
-    """Return a heading as HTML."""
-    return f'<h2>{html.escape(words)}</h2>'
-
-
-def text(words) -> str:
-    """Return a paragraph as HTML."""
-    return f'<p>{html.escape(words)}</p>'
-
-
-def table(header, rows) -> str:
-    """Return a table as HTML; the first column names the row."""
-    lines = [''.join(f'<th>{html.escape(str(cell))}</th>' for cell in header)]
-    lines += [''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row) for row in rows]
-    return '<table>' + ''.join(f'<tr>{line}</tr>' for line in lines) + '</table>'
-
-
-def plot(figure) -> str:
-    """Return a matplotlib figure as HTML."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=90)
-    return _image('png', buffer.getvalue())
-
-
-def write(path, title, parts) -> None:
-    """Write the parts as one HTML page."""
-    title = html.escape(title)
-    path.write_text(f'<!DOCTYPE html><meta charset="utf-8"><title>{title}</title>'
-                    f'<style>{STYLE}</style><h1>{title}</h1>\n' + '\n'.join(parts) + '\n')
-
-
-def _image(kind, content) -> str:
-    return f'<img src="data:image/{kind};base64,{base64.b64encode(content).decode()}">'
 
 
 def _percent(figures):
@@ -106,7 +66,7 @@ def _picture(sample, found) -> str:
     canvas = draw_tracks(canvas, found.select(found.scores >= SCORE_THRESHOLD))
     height = round(canvas.shape[0] * PICTURE_WIDTH / canvas.shape[1])
     canvas = cv2.resize(canvas, (PICTURE_WIDTH, max(1, height)), interpolation=cv2.INTER_AREA)
-    return _image('jpeg', cv2.imencode('.jpg', canvas)[1].tobytes())
+    return page.picture(cv2.imencode('.jpg', canvas)[1].tobytes(), 'jpeg')
 
 
 def _learning(metrics) -> Figure:

@@ -151,6 +151,8 @@ def test_what_the_detector_does_not_see_twice_coasts():
     assert tracker.count(State.CONFIRMED) == 1
     tracker.correct(stamp_of(2), Detections.empty())
     assert tracker.count(State.COASTING) == 1
+    tracks = tracker.advance(stamp_of(3), road.render(3)).confirmed
+    assert (tracks.scores < 0.3).all(), 'the visual tracker was sure, but the detector is not'
     tracker.correct(stamp_of(2), detections_of(road, 2))
     assert tracker.count(State.CONFIRMED) == 1
 

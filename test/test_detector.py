@@ -6,7 +6,7 @@ import sys
 
 from acme_tracking.detection import CheckpointError, Detector
 from acme_tracking.detection.checkpoint import MAXIMUM_BYTES, Specification
-from acme_tracking.detection.detector import input_size
+from acme_tracking.detection.detector import input_size, views_of
 from acme_tracking.detection.network import points
 from acme_tracking.geometry import iou
 from acme_tracking.scene import Scene, TARGET_ID
@@ -29,16 +29,16 @@ class Script(torch.nn.Module):
         self.rows = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
 
     def forward(self, images):
-        """Predict the rows at the first points and nothing at the others."""
+        """Predict the rows at the first points of every image and nothing at the others."""
         self.images = images
         count = len(points(images.shape[-2:], (8, 16, 32))[0])
-        boxes = torch.zeros(1, count, 4)
-        objectness = torch.full((1, count), -20.0)
-        classes = torch.zeros(1, count, len(CLASSES))
+        boxes = torch.zeros(len(images), count, 4)
+        objectness = torch.full((len(images), count), -20.0)
+        classes = torch.zeros(len(images), count, len(CLASSES))
         for index, (*box, score, label) in enumerate(self.rows.tolist()):
-            boxes[0, index] = torch.tensor(box)
-            objectness[0, index] = torch.logit(torch.tensor(score))
-            classes[0, index, int(label)] = 50.0
+            boxes[:, index] = torch.tensor(box)
+            objectness[:, index] = torch.logit(torch.tensor(score))
+            classes[:, index, int(label)] = 50.0
         return boxes, objectness, classes
 
 
@@ -92,12 +92,66 @@ def test_thresholds_and_classes_can_change():
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
     ((1.1, 0.5), 'score_threshold must be in'), ((0.5, -1), 'nms_threshold must be in'),
-    ((float('nan'), 0.5), 'score_threshold'), ((0.5, 0.5, ('zebra',)), 'zebra.*car')])
+    ((float('nan'), 0.5), 'score_threshold'), ((0.5, 0.5, ('zebra',)), 'zebra.*car'),
+    ((0.5, 0.5, (), 31), 'input_size must be 0 or from 32 to 4096, got 31'),
+    ((0.5, 0.5, (), 0, 9), 'tiles must be from 1 to 8, got 9')])
 def test_bad_options_are_refused_and_change_nothing(arguments, reason):
     detector = scripted(score_threshold=0.3)
     with pytest.raises(ValueError, match=reason):
         detector.configure(*arguments)
     assert (detector.score_threshold, detector.classes) == (0.3, ())
+
+
+def test_the_input_size_can_be_another_than_that_of_the_weights():
+    detector, image = scripted((24, 16, 48, 32, 0.9, CAR)), np.zeros((192, 384, 3), np.uint8)
+    detector.configure(input_size=192)
+    assert detector(image).boxes.tolist() == [[24 * 1.5, 16 * 1.5, 48 * 1.5, 32 * 1.5]]
+    assert detector.network.images.shape == (1, 3, 128, 256)
+    detector.configure()
+    detector(image)
+    assert detector.network.images.shape == (1, 3, 64, 128)
+
+
+@pytest.mark.parametrize('tiles', [1, 2, 3, 8])
+@pytest.mark.parametrize('size', [(640, 360), (37, 51), (4, 4)])
+def test_tiles_cover_the_image_and_overlap(size, tiles):
+    whole, *views = views_of(*size, tiles)
+    assert whole.tolist() == [0, 0, *size] and len(views) == (tiles ** 2 if tiles > 1 else 0)
+    seen = np.zeros(size[::-1], dtype=int)
+    for left, top, right, bottom in views:
+        assert 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
+        seen[top:bottom, left:right] += 1
+    assert not views or seen.min() >= 1 and (seen.max() > 1 or min(size) < 5)
+
+
+def test_what_a_tile_shows_is_found_in_pixels_of_the_image_and_what_it_cuts_is_not():
+    """Every view shows one object in its middle and one that ends at its left edge."""
+    detector = scripted((40, 40, 56, 56, 0.9, CAR), (1, 40, 20, 60, 0.8, BUS), tiles=2)
+    found = detector(np.zeros((960, 960, 3), dtype=np.uint8))
+    assert detector.network.images.shape == (5, 3, 96, 96)
+    side, step = 960 / 1.8, 960 / 1.8 * 0.8
+    middles = sorted([[480, 480]] + [[side / 2 + x, side / 2 + y] for x in (0, step)
+                                     for y in (0, step)])
+    cars = found.boxes[found.labels == 'car']
+    assert sorted(((cars[:, :2] + cars[:, 2:]) / 2).tolist()) == [
+        pytest.approx(middle, abs=2) for middle in middles]
+    # a bus at the left edge of the image is whole, one where the right tiles were cut is not
+    assert sorted(found.boxes[found.labels == 'bus'][:, 0].round().tolist()) == [6, 6, 10]
+
+
+def test_tiles_find_what_is_small_in_a_large_image():
+    scene = Scene(2560, 1440, seed=4, density=0.6)
+    wide, tiled = Detector.from_checkpoint(), Detector.from_checkpoint(tiles=3)
+    small = recalled = more = 0
+    for index in (0, 400, 800):
+        truth, image = scene.truth(index), scene.render(index)
+        sides = (truth.boxes[:, 2:] - truth.boxes[:, :2]).max(axis=1)
+        boxes = truth.boxes[(truth.visibility > 0.9) & (sides > 30) & (sides < 90)]
+        small += len(boxes)
+        recalled += (iou(boxes, wide(image).boxes).max(axis=1, initial=0) > 0.5).sum()
+        more += (iou(boxes, tiled(image).boxes).max(axis=1, initial=0) > 0.5).sum()
+    assert small >= 20
+    assert more > recalled + small / 4
 
 
 def test_a_bad_device_is_named():

@@ -269,9 +269,18 @@ def test_thresholds_and_classes_change_at_run_time(bench, picture):
     assert len(none) == 0
 
 
+def test_input_size_and_tiles_change_while_it_runs(bench, picture):
+    bench.show(picture)
+    assert bench.set(input_size=96, tiles=2)[0].successful
+    bench.redetect()
+    bench.graph.wait_until(lambda: len(bench.detections) == 1)
+    assert (bench.node._detector.input_size, bench.node._detector.tiles) == (96, 2)
+
+
 @pytest.mark.parametrize(('name', 'value', 'reason'), [
     ('score_threshold', 1.5, r'\[0.0, 1.0\]'), ('nms_threshold', -0.1, r'\[0.0, 1.0\]'),
-    ('classes', ['zebra'], r'zebra.*car'), ('mode', 'sometimes', 'on_request')])
+    ('classes', ['zebra'], r'zebra.*car'), ('mode', 'sometimes', 'on_request'),
+    ('tiles', 9, r'\[1, 8\]'), ('input_size', 20, 'must be 0 or from 32 to 4096, got 20')])
 def test_bad_values_are_refused_with_a_reason(bench, name, value, reason):
     result, = bench.set(**{name: value})
     assert not result.successful

@@ -65,6 +65,16 @@ def test_vehicles_of_unknown_kind_are_scored_as_such(bank, tmp_path):
     assert evaluate('--val', bank, '--out', tmp_path, '--map', tmp_path / 'map.yaml') == 0
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert list(metrics['per_class']) == ['vehicle']
+    assert (metrics['input_size'], metrics['tiles']) == (384, 1)
+
+
+def test_input_size_and_tiles_are_those_asked_for(bank, tmp_path):
+    options = '--input-size', 160, '--tiles', 2
+    assert evaluate('--val', bank, '--out', tmp_path, *options) == 0
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert (metrics['input_size'], metrics['tiles']) == (160, 2) and metrics['ap50'] > 0.2
+    with pytest.raises(ValueError, match='tiles must be from 1 to 8, got 0'):
+        evaluate('--val', bank, '--out', tmp_path, '--tiles', 0)
 
 
 def test_a_class_that_the_weights_do_not_know_is_refused(tmp_path):

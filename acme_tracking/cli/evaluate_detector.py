@@ -10,7 +10,7 @@ import time
 
 from acme_tracking import page
 from acme_tracking.detection import Detector
-from acme_tracking.detection.detector import NMS_THRESHOLD, SCORE_THRESHOLD
+from acme_tracking.detection.detector import SCORE_THRESHOLD
 from acme_tracking.share import shipped_weights
 from acme_tracking.training import report
 from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE
@@ -33,6 +33,10 @@ def add_arguments(parser) -> None:
                         help='folder for metrics.json and report.html')
     parser.add_argument('--weights', type=Path, metavar='CHECKPOINT',
                         help="a .safetensors file (default: the package's own)")
+    parser.add_argument('--input-size', type=int, default=0, metavar='SIDE', help='images are '
+                        'resized to the area of SIDE x SIDE pixels (default: as trained)')
+    parser.add_argument('--tiles', type=int, default=1, metavar='N', help='also look at N x N '
+                        'overlapping parts of every image')
     parser.add_argument('--map', metavar='YAML', help='renames classes of the bank by lines such '
                         'as `van: car`; `tram: null` leaves one out')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto',
@@ -49,16 +53,18 @@ def run(arguments) -> int:
     path = arguments.weights or shipped_weights()
     detector = Detector.from_checkpoint(
         path, device=arguments.device, score_threshold=LOWEST_SCORE,
+        input_size=arguments.input_size, tiles=arguments.tiles,
         threads=arguments.threads or len(os.sched_getaffinity(0)))
     bank.require(detector.names.tolist())
     score = evaluate(detector, tqdm(bank, unit='image', desc='evaluating', leave=False))
     summary = score.summary(SCORE_THRESHOLD)
     if not summary['images']:
         raise ValueError(f'{bank.path}: no image could be read')
-    detector.configure(SCORE_THRESHOLD, NMS_THRESHOLD)
+    detector.configure(input_size=arguments.input_size, tiles=arguments.tiles)
     names, matrix = score.confusion(SCORE_THRESHOLD)
     metrics = {
-        **summary, 'set': str(bank.path), 'weights': path.name, 'bytes': path.stat().st_size,
+        **summary, 'set': str(bank.path), 'input_size': detector.input_size,
+        'tiles': detector.tiles, 'weights': path.name, 'bytes': path.stat().st_size,
         'parameters': sum(each.numel() for each in detector.network.parameters()),
         'latency_ms': latency(detector, some(bank, TIMED_IMAGES)),
         'machine': f'{detector.device.type}, {torch.get_num_threads()} threads, '

@@ -16,6 +16,10 @@ import torch
 SCORE_THRESHOLD = 0.3
 NMS_THRESHOLD = 0.5
 STRIDE = 32  # width and height of the network's input are multiples of it
+SIDES = 32, 4096  # limits of input_size
+MAXIMUM_TILES = 8
+TILE_OVERLAP = 0.2  # of a tile's sides: what is smaller lies whole in one of the tiles
+CUT = 4.0  # pixels of the input: a box so near to where a tile was cut shows part of an object
 MAXIMUM_CANDIDATES = 1000  # points that enter the suppression, best first
 MAXIMUM_DETECTIONS = 200
 
@@ -27,16 +31,20 @@ class Detector:
     score_threshold: objects below it are not reported; in [0, 1].
     nms_threshold: of two boxes of a class with an IoU above it the better one stays; in [0, 1].
     classes: names to report; empty for all.
-    All three may be changed between two calls.  `refiner`, unless it is None, renames what was
-    found.
+    input_size: images are resized to the area of a square of this side, in pixels, 32 to 4096; 0
+    for the size that the weights were trained for.
+    tiles: above 1, up to 8, the network also looks at so many overlapping columns times rows of
+    the image, each resized to input_size: it finds smaller objects, and works so much longer
+    (slicing aided inference, Akyon et al., 2022).
+    All of these may be changed between two calls by `configure`.  `refiner`, unless it is None,
+    renames what was found.
     seconds: how long the last call spent in each stage: resize, network, nms.
     """
 
     def __init__(self, network, specification, device='cpu', half=False,
-                 score_threshold=SCORE_THRESHOLD, nms_threshold=NMS_THRESHOLD, classes=(),
-                 threads=None):
+                 threads=None, **options):
         """
-        Take a network for inference.
+        Take a network for inference; `options` are those of `configure`.
 
         `half` uses half precision, on CUDA only.  `threads` is how many CPU threads torch uses
         from now on in the calling thread; None leaves them.
@@ -53,7 +61,7 @@ class Detector:
             memory_format=torch.channels_last)
         self._mean, self._std = (torch.tensor(values, device=self.device).view(1, 3, 1, 1)
                                  for values in (specification.mean, specification.std))
-        self.configure(score_threshold, nms_threshold, classes)
+        self.configure(**options)
         self.seconds: dict[str, float] = {}
 
     @classmethod
@@ -74,16 +82,27 @@ class Detector:
                 classifier, refined_classes, device=detector.device, half=detector.half)
         return detector
 
-    def configure(self, score_threshold, nms_threshold, classes=()) -> None:
-        """Change the thresholds and the reported classes; ValueError leaves them as they were."""
+    def configure(self, score_threshold=SCORE_THRESHOLD, nms_threshold=NMS_THRESHOLD, classes=(),
+                  input_size=0, tiles=1) -> None:
+        """Change what is reported and how it is searched; ValueError leaves all as it was."""
+        self.check(score_threshold, nms_threshold, classes, input_size, tiles)
+        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
+        self.input_size, self.tiles = input_size or self.specification.input_size, tiles
+        self.classes = tuple(classes)
+        self._reported = np.isin(self.names, classes) if len(classes) else None
+
+    def check(self, score_threshold, nms_threshold, classes, input_size, tiles) -> None:
+        """Raise ValueError when `configure` would, and change nothing."""
         for name, value in (('score_threshold', score_threshold),
                             ('nms_threshold', nms_threshold)):
             if not 0 <= value <= 1:
                 raise ValueError(f'{name} must be in [0, 1], got {value}')
+        if input_size and not SIDES[0] <= input_size <= SIDES[1]:
+            raise ValueError('input_size must be 0 or from {} to {}, got {}'.format(
+                *SIDES, input_size))
+        if not 1 <= tiles <= MAXIMUM_TILES:
+            raise ValueError(f'tiles must be from 1 to {MAXIMUM_TILES}, got {tiles}')
         self.check_classes(classes)
-        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
-        self.classes = tuple(classes)
-        self._reported = np.isin(self.names, classes) if len(classes) else None
 
     def check_classes(self, classes) -> None:
         """Raise ValueError when the network does not know one of some names."""
@@ -102,15 +121,19 @@ class Detector:
         image = _as_bgr(image)
         times = [time.perf_counter()]
         height, width = image.shape[:2]
-        size = input_size(width, height, self.specification.input_size)
-        resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if size[0] < width
-                             else cv2.INTER_LINEAR)
+        size = input_size(width, height, self.input_size)
+        views = views_of(width, height, self.tiles)
+        resized = np.stack([_resized(image[top:bottom, left:right], size)
+                            for left, top, right, bottom in views])
         times.append(time.perf_counter())
         boxes, scores, labels = self._infer(resized)
         times.append(time.perf_counter())
-        scale = np.array([width / size[0], height / size[1]] * 2, dtype=np.float32)
-        boxes = clip(boxes * scale, width, height)
-        chosen = np.flatnonzero((scores >= self.score_threshold) & is_proper(boxes))
+        whole = np.concatenate([~_is_cut(*each, size, width, height)
+                                for each in zip(boxes, views)])
+        boxes = clip(np.concatenate([_in_image(*each, size) for each in zip(boxes, views)]),
+                     width, height)
+        scores, labels = scores.reshape(-1), labels.reshape(-1)
+        chosen = np.flatnonzero((scores >= self.score_threshold) & is_proper(boxes) & whole)
         if self._reported is not None:
             chosen = chosen[self._reported[labels[chosen]]]
         chosen = chosen[np.argsort(-scores[chosen], kind='stable')[:MAXIMUM_CANDIDATES]]
@@ -122,15 +145,20 @@ class Detector:
         return found if self.refiner is None else self.refiner(image, found)
 
     @torch.inference_mode()
-    def _infer(self, image):
-        """Return boxes in pixels of the resized image, scores and class indices of all points."""
-        batch = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None]
+    def _infer(self, images):
+        """
+        Look at uint8 images (V, H, W, 3).
+
+        Returns boxes (V, P, 4) in their pixels, scores (V, P) and class indices (V, P) of all
+        points.
+        """
+        batch = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
         batch = ((batch.float() - self._mean) / self._std).to(
             torch.float16 if self.half else torch.float32)
         boxes, objectness, classes = self.network(batch)
-        probability, label = classes[0].softmax(dim=1).max(dim=1)
-        scores = objectness[0].sigmoid() * probability
-        return tuple(tensor.cpu().numpy() for tensor in (boxes[0], scores, label))
+        probability, label = classes.softmax(dim=2).max(dim=2)
+        scores = objectness.sigmoid() * probability
+        return tuple(tensor.cpu().numpy() for tensor in (boxes, scores, label))
 
 
 def input_size(width: int, height: int, side: int) -> tuple:
@@ -142,6 +170,41 @@ def input_size(width: int, height: int, side: int) -> tuple:
     scale = side / (width * height) ** 0.5
     return tuple(max(STRIDE, round(length * scale / STRIDE) * STRIDE)
                  for length in (width, height))
+
+
+def views_of(width: int, height: int, tiles: int) -> np.ndarray:
+    """
+    Return the parts of an image to look at, int (V, 4) as x1 y1 x2 y2: the whole, then the tiles.
+
+    There are `tiles` columns and rows of equal tiles, which overlap by TILE_OVERLAP; none for 1.
+    """
+    whole = np.array([[0, 0, width, height]])
+    if tiles == 1:
+        return whole
+    side = np.array([width, height]) / (tiles - (tiles - 1) * TILE_OVERLAP)
+    columns, rows = np.meshgrid(np.arange(tiles), np.arange(tiles))
+    first = np.stack([columns.ravel(), rows.ravel()], axis=1) * side * (1 - TILE_OVERLAP)
+    first = np.minimum(first.astype(int), np.array([width, height]) - 1)
+    last = np.minimum(np.ceil(first + side).astype(int), (width, height))
+    return np.concatenate([whole, np.concatenate([first, last], axis=1)])
+
+
+def _resized(image, size):
+    shrinks = size[0] < image.shape[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _is_cut(boxes, view, size, width, height):
+    """Return bool (P,): boxes of a view, in pixels of the input, that end where it was cut."""
+    cut = np.array([view[0] > 0, view[1] > 0, view[2] < width, view[3] < height])
+    gaps = np.concatenate([boxes[:, :2], np.array(size) - boxes[:, 2:]], axis=1)
+    return ((gaps < CUT) & cut).any(axis=1)
+
+
+def _in_image(boxes, view, size):
+    """Bring boxes (P, 4) of a view from pixels of the input to pixels of the image."""
+    scale = np.array([(view[2] - view[0]) / size[0], (view[3] - view[1]) / size[1]] * 2)
+    return (boxes * scale + np.tile(view[:2], 2)).astype(np.float32)
 
 
 def _as_bgr(image) -> np.ndarray:

@@ -17,7 +17,8 @@ import yaml
 NODE_ONLY = {'max_backlog', 'autostart', 'use_sim_time', 'qos_overrides', 'mode', 'compressed',
              'threads'}
 DETECTOR = {'weights': '', 'device': 'auto', 'half': True, 'score_threshold': 0.3,
-            'nms_threshold': 0.5, 'classes': [], 'classifier': '', 'refined_classes': []}
+            'nms_threshold': 0.5, 'classes': [], 'input_size': 0, 'tiles': 1, 'classifier': '',
+            'refined_classes': []}
 PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'torch', 'dlib-bin', 'trackeval',
             'rosbags')
 

@@ -17,7 +17,7 @@ import threading
 import time
 
 from acme_tracking.detection import Detector
-from acme_tracking.detection.detector import NMS_THRESHOLD, SCORE_THRESHOLD
+from acme_tracking.detection.detector import MAXIMUM_TILES, NMS_THRESHOLD, SCORE_THRESHOLD, SIDES
 from acme_tracking.messages import detections_to_msg, image_from_compressed, image_from_msg
 from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
 from acme_tracking.parameters import parameter
@@ -47,6 +47,14 @@ class DetectorParameters:
         'published; of two classes, where it is above 0.7 too.', minimum=0.0, maximum=1.0)
     classes: list[str] = parameter(
         [], 'Names of the classes to publish, for example [car, bus]; empty for all.')
+    input_size: int = parameter(
+        0, 'Images are resized to the area of a square of this side, in pixels, for the CNN; 0 '
+        'for the size that the weights were trained for. Larger finds smaller objects and takes '
+        'longer.', minimum=0, maximum=SIDES[1])
+    tiles: int = parameter(
+        1, 'Above 1 the CNN also looks at so many overlapping columns times rows of the image, '
+        'each at input_size: for small objects in large images. 2 takes 5 times as long, 3 takes '
+        '10 times.', minimum=1, maximum=MAXIMUM_TILES)
     weights: str = parameter(
         '', 'Checkpoint (.safetensors); empty for the one in the package. Read whenever it is '
         'set, also to the same path; a bad one is refused and the present one goes on.')
@@ -173,9 +181,9 @@ class DetectorNode(ManagedNode):
         self._worker = self._detector = self._candidate = None
 
     def parameters_changed(self, previous):
-        """Apply the thresholds and classes to the next run."""
+        """Apply what `Detector.configure` changes to the next run."""
         if self._detector is not None:
-            self._detector.configure(*self._thresholds(self.parameters))
+            self._detector.configure(**self._options(self.parameters))
         self._start_if_continuous()
 
     def diagnose(self):
@@ -262,12 +270,11 @@ class DetectorNode(ManagedNode):
 
     def _load(self, parameters):
         """Build the detector here, as torch keeps its number of threads per calling thread."""
-        score, nms, classes = self._thresholds(parameters)
         detector = Detector.from_checkpoint(
             parameters.weights or None, classifier=parameters.classifier,
             refined_classes=parameters.refined_classes, device=parameters.device,
-            half=parameters.half, score_threshold=score, nms_threshold=nms, classes=classes,
-            threads=parameters.threads or len(os.sched_getaffinity(0)))
+            half=parameters.half, threads=parameters.threads or len(os.sched_getaffinity(0)),
+            **self._options(parameters))
         image = np.zeros(WARM_UP_SHAPE, dtype=np.uint8)
         detector(image)
         if detector.refiner is not None:  # the warm-up image shows no object
@@ -286,11 +293,12 @@ class DetectorNode(ManagedNode):
     # Parameters
 
     @staticmethod
-    def _thresholds(parameters):
-        return parameters.score_threshold, parameters.nms_threshold, tuple(parameters.classes)
+    def _options(parameters):
+        names = 'score_threshold', 'nms_threshold', 'classes', 'input_size', 'tiles'
+        return {name: getattr(parameters, name) for name in names}
 
     def _check_parameters(self, changes):
-        """Refuse also weights and classes that do not work; before `configure`, it refuses."""
+        """Refuse also what the detector refuses; before `configure`, that refuses it."""
         self._candidate = None
         result = super()._check_parameters(changes)
         if not result.successful or self._detector is None:
@@ -301,8 +309,8 @@ class DetectorNode(ManagedNode):
                 # The executor waits for a run in progress and for the warm-up, so that whoever
                 # sets the parameter is told; runs go on with the present network until then.
                 self._candidate = self._worker.call(functools.partial(self._load, parameters))
-            elif 'classes' in names:
-                self._detector.check_classes(parameters.classes)
+            else:
+                self._detector.check(**self._options(parameters))
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return result

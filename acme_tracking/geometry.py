@@ -45,7 +45,7 @@ def iou(a, b) -> np.ndarray:
     Return the intersection over union of every box in `a` with every box in `b`.
 
     `a` has the shape (N, 4), `b` (M, 4), the result float32 (N, M) with values in [0, 1].  A pair
-    without any area has an IoU of 0.
+    without any area, or with NaN in a box, has an IoU of 0.
     """
     a, b = as_boxes(a), as_boxes(b)
     top_left = np.maximum(a[:, np.newaxis, :2], b[np.newaxis, :, :2])
@@ -53,7 +53,8 @@ def iou(a, b) -> np.ndarray:
     sides = np.maximum(bottom_right - top_left, 0)
     intersection = sides[..., 0] * sides[..., 1]
     union = area(a)[:, np.newaxis] + area(b)[np.newaxis] - intersection
-    return intersection / np.where(union > 0, union, 1)
+    positive = union > 0  # written so that NaN is no overlap
+    return np.where(positive, intersection / np.where(positive, union, 1), 0).astype(np.float32)
 
 
 def clip(boxes, width: int, height: int) -> np.ndarray:

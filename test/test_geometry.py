@@ -62,3 +62,8 @@ def test_another_shape_is_refused_by_its_name(shape):
 def test_widening_adds_a_share_of_each_side():
     assert geometry.widen([10, 20, 30, 60], 0.1).tolist() == [[8, 16, 32, 64]]
     assert geometry.widen([], 0.1).shape == (0, 4)
+
+
+def test_a_box_of_nan_overlaps_nothing():
+    boxes = [[0, 0, 10, 10], [np.nan] * 4]
+    assert geometry.iou(boxes, boxes).tolist() == [[1, 0], [0, 0]]

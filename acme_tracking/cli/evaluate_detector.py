@@ -112,15 +112,15 @@ def write_report(path, metrics, score, detector, samples) -> None:
     rows = zip([*names, 'nothing'], metrics['confusion']['rows_are_truth'])
     page.write(path, f'{metrics["weights"]} on {Path(metrics["set"]).stem}', [
         page.text(f'{metrics["images"]} images; {metrics["parameters"] / 1e6:.2f} million '
-                    f'parameters, {metrics["bytes"] / 1e6:.1f} MB.'),
+                  f'parameters, {metrics["bytes"] / 1e6:.1f} MB.'),
         *report.scores(score),
         page.heading('What was found as what'),
-        page.text(f'Rows are labels, columns detections with a score of at least '
-                    f'{SCORE_THRESHOLD}, matched at an IoU of 0.5 whatever their class.'),
+        page.text('Rows are labels, columns detections with a score of at least '
+                  f'{SCORE_THRESHOLD}, matched at an IoU of 0.5 whatever their class.'),
         page.table(['', *names, 'missed'], [(name, *row) for name, row in rows]),
         page.heading('Latency in milliseconds'),
         page.text('JPEG images of {} x {} pixels on {}.'.format(*TIMED_SIZE,
-                                                                  metrics['machine'])),
+                                                                metrics['machine'])),
         page.table(['stage', 'p50', 'p95'], [
             (stage, each['p50'], each['p95']) for stage, each in metrics['latency_ms'].items()]),
         page.heading('Some images; labelled boxes are white'),

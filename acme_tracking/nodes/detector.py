@@ -18,6 +18,7 @@ import time
 
 from acme_tracking.detection import Detector
 from acme_tracking.detection.detector import MAXIMUM_TILES, NMS_THRESHOLD, SCORE_THRESHOLD, SIDES
+from acme_tracking.detection.suppression import ONE_OBJECT_IOU
 from acme_tracking.messages import detections_to_msg, image_from_compressed, image_from_msg
 from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
 from acme_tracking.parameters import parameter
@@ -44,7 +45,8 @@ class DetectorParameters:
         SCORE_THRESHOLD, 'Objects with a lower score are not published.', minimum=0.0, maximum=1.0)
     nms_threshold: float = parameter(
         NMS_THRESHOLD, 'Of two boxes of a class with a higher IoU only the better one is '
-        'published; of two classes, where it is above 0.7 too.', minimum=0.0, maximum=1.0)
+        f'published; of two classes, where it is above {ONE_OBJECT_IOU} too.', minimum=0.0,
+        maximum=1.0)
     classes: list[str] = parameter(
         [], 'Names of the classes to publish, for example [car, bus]; empty for all.')
     input_size: int = parameter(

@@ -35,14 +35,14 @@ class MuonAdamW(torch.optim.Optimizer):
                                {'params': others, 'weight_decay': 0.0}], rate, fused=True))
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self):
         """Take a step along the gradients of the network."""
         for parameter, matrix in self._inner:
             matrix.grad = _as_matrix(parameter.grad)
         for part in self._parts:
             for group in part.param_groups:
                 group['lr'] = self.param_groups[0]['lr']
-            part.step(closure)
+            part.step()
 
     def state_dict(self) -> dict:
         """Return what `load_state_dict` needs to go on."""

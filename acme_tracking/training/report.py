@@ -44,7 +44,7 @@ def scores(score) -> list[str]:
     rows.append(('all', sum(each['boxes'] for each in summary['per_class'].values()),
                  *_percent(summary)))
     return [page.table(['class', 'boxes', 'AP', 'AP50', f'recall at {SCORE_THRESHOLD}',
-                   f'precision at {SCORE_THRESHOLD}'], rows),
+                        f'precision at {SCORE_THRESHOLD}'], rows),
             page.plot(_precision_recall(score.curves()))]
 
 

@@ -46,6 +46,13 @@ def test_a_calm_view_shows_the_whole_image(seed):
     assert outside.max() == 0
 
 
+def test_a_view_of_a_large_image_is_averaged_and_not_sampled():
+    noise = np.random.default_rng(0).normal(128, 40, (400, 400, 1)).clip(0, 255).repeat(3, axis=2)
+    sample = Sample(noise.astype(np.uint8), np.zeros((0, 4), np.float32), np.array([]))
+    seen = view(sample, (100, 100), np.random.default_rng(0), calm=True)
+    assert seen.image.std() == pytest.approx(10, rel=0.1)  # the mean of 4 x 4 pixels
+
+
 def test_flips_happen_and_move_the_boxes():
     views = [view(marked(), (200, 200), np.random.default_rng(seed), calm=True)
              for seed in range(20)]

@@ -211,10 +211,10 @@ def test_a_killed_training_goes_on_where_it_was_saved(tmp_path):
 def test_two_processes_train_one_network(tmp_path):
     """As `torchrun` starts them, on CPUs: one set of files, and half of the steps."""
     bank, out = write_bank(tmp_path, 8), tmp_path / 'run'
-    started = command(bank, out, '--epochs', 3)
+    started = command(bank, out, '--epochs', 3, '--start', 'shipped')
     process = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2',
-         *started[1:]], capture_output=True, text=True, timeout=120,
+         '-m', '--', *started[2:]], capture_output=True, text=True, timeout=120,
         env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert process.returncode == 0, process.stderr
     assert process.stdout.count('steps in') == 1

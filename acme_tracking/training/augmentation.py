@@ -40,9 +40,11 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     factors = scales_xy * (-1 if flip else 1, 1)
     offset[0] += span[0] if flip else 0
     # Boxes count from the edge of the first pixel, OpenCV from its centre.
-    shift = offset + factors / 2 - 0.5
-    matrix = np.array([[factors[0], 0, shift[0]], [0, factors[1], shift[1]]])
-    image = cv2.warpAffine(sample.image, matrix, size, flags=cv2.INTER_LINEAR,
+    source, reduction = _halved(sample.image, scales_xy)
+    finer = factors * reduction
+    shift = offset + finer / 2 - 0.5
+    matrix = np.array([[finer[0], 0, shift[0]], [0, finer[1], shift[1]]])
+    image = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR,
                            borderValue=(FILL, FILL, FILL))
     corners = sample.boxes.reshape(-1, 2, 2) * factors + offset
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
@@ -63,6 +65,21 @@ def mosaic(samples, size, rng) -> Sample:
         boxes.append(part.boxes + np.array([left, top] * 2, dtype=np.float32))
         labels.append(part.labels)
     return Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
+
+
+def _halved(image, scales):
+    """
+    Return the image halved as often as both scales allow, and the (x, y) reduction by that.
+
+    The warp looks at two pixels of a row only: to shrink by more would leave noise, which no
+    image has that the detector resizes.
+    """
+    halvings = int(-np.log2(min(max(scales), 1.0)) + 0.01)
+    if not halvings:
+        return image, np.ones(2)
+    size = np.array(image.shape[1::-1])
+    smaller = np.maximum(size >> halvings, 1)
+    return cv2.resize(image, smaller.tolist(), interpolation=cv2.INTER_AREA), size / smaller
 
 
 def _visible(boxes, width, height):

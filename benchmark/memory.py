@@ -70,8 +70,12 @@ def measure(pid, requests):
         header = Header(stamp=ns_to_stamp(time.time_ns()))
         publisher.publish(image_to_msg(pictures[len(resident) % IMAGES], header))
         future = client.call_async(Trigger.Request())
-        executor.spin_until_future_complete(future, timeout_sec=PATIENCE)
-        if future.result() is None:
+        # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every
+        # turn, and after some thousand requests would be busy with nothing else.
+        deadline = time.monotonic() + PATIENCE
+        while not future.done() and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=1.0)
+        if not future.done():
             raise SystemExit('the detector node does not answer any more')
         if future.result().success:  # not before it has seen an image
             resident.append(resident_mb(pid))

@@ -220,7 +220,8 @@ def test_two_processes_train_one_network(tmp_path):
     assert process.stdout.count('steps in') == 1
     metrics = json.loads((out / 'metrics.json').read_text())
     assert metrics['history'][-1]['step'] == 6
-    Detector.from_checkpoint(out / 'detector.safetensors')
+    for name in ('detector', 'last'):
+        Detector.from_checkpoint(out / f'{name}.safetensors')
 
 
 def test_the_report_shows_curves_figures_and_pictures(tmp_path):

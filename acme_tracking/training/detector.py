@@ -75,8 +75,9 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     epochs or minutes: how long; with minutes the rate's cosine follows the clock.  resume: go on
     from `out`/state.pt, written every `save_every` seconds.  network: arguments of the
     architecture.  start: a checkpoint whose weights are the first ones.  The best weights, by the
-    mean AP50 over the validation sets, are `out`/detector.safetensors; `out`/report.html shows
-    how it went.  Raises DivergenceError when the loss is not finite.
+    mean AP50 over the validation sets, are `out`/detector.safetensors, the last ones
+    `out`/last.safetensors; `out`/report.html shows how it went.  Raises DivergenceError
+    when the loss is not finite.
 
     Under torchrun every process calls this with the same arguments; the first one has the summary.
     """
@@ -261,10 +262,12 @@ class _Run:
         self.saved = time.monotonic()
 
     def finish(self, sets, bar):
-        """Save the last state and write the report."""
+        """Save the last state and weights, and write the report."""
         if not self.history:  # resumed, and nothing left to do
             self.validate(sets, bar)
         self.save()
+        write_whole(self.out / 'last.safetensors', lambda path: checkpoint.save(
+            path, self.averaged, self.specification))
         write_training_report(self.out, sets, self.metrics())
 
     def restore(self):

@@ -9,17 +9,17 @@ import sys
 import time
 
 from acme_tracking.cli import main
-from acme_tracking.detection import Detector
+from acme_tracking.detection import checkpoint, Detector
 from acme_tracking.detection.checkpoint import Specification
 from acme_tracking.training.data import CLASSES, Sample, VEHICLE
 from acme_tracking.training.detector import (
-    _transfer,
     DivergenceError,
     evaluate,
     Knobs,
     make_batch,
     train,
 )
+from acme_tracking.training.warm_start import warm_start
 import cv2
 import numpy as np
 import pytest
@@ -263,7 +263,7 @@ def test_a_start_keeps_what_it_knows(tmp_path):
     learn(tmp_path / 'first', epochs=1, classes=('car', 'person'))
     path = tmp_path / 'first' / 'detector.safetensors'
     old = load_file(path)
-    network, specification = _transfer(
+    network, specification = warm_start(
         path, Specification(classes=('person', 'dog', 'car'), input_size=64))
     assert (specification.classes, specification.input_size) == (('person', 'dog', 'car'), 64)
     assert specification.arguments == SMALL
@@ -272,6 +272,30 @@ def test_a_start_keeps_what_it_knows(tmp_path):
     assert not torch.equal(new[name][1], new[name][0])
     name = 'backbone.stages.0.0.0.weight'
     torch.testing.assert_close(new[name], old[name].float())
+
+
+def test_a_wider_network_starts_where_the_narrow_one_ended(tmp_path):
+    """It computes the same, and its copies of a channel are read unequally."""
+    learn(tmp_path / 'first', epochs=1, classes=('car', 'person'))
+    path = tmp_path / 'first' / 'detector.safetensors'
+    narrow, known = checkpoint.load(path)
+    wider = {'widths': [8, 24, 40, 32, 50], 'neck': 30}
+    wide, specification = warm_start(path, replace(known, arguments=wider))
+    assert specification.arguments == {**SMALL, **wider}
+    images = torch.randn(2, 3, 96, 64)
+    for old, new in zip(narrow(images), wide.eval()(images)):
+        torch.testing.assert_close(new, old, rtol=1e-3, atol=1e-3)
+    repeated = wide.lateral[2].weight
+    assert repeated.shape[:2] == (30, 50)
+    assert not torch.equal(repeated[:, 0], repeated[:, 32])
+
+
+@pytest.mark.parametrize('arguments', [{'neck': 16}, {'depths': [1, 1, 1, 1, 2]}])
+def test_a_network_that_cannot_hold_the_first_weights_is_refused(tmp_path, arguments):
+    learn(tmp_path, epochs=1)
+    with pytest.raises(ValueError, match='as large or larger'):
+        learn(tmp_path / 'next', epochs=1, start=tmp_path / 'detector.safetensors',
+              network={**SMALL, **arguments})
 
 
 def test_a_state_of_other_classes_is_refused(tmp_path):

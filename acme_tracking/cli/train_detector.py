@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 START_RATE = 5e-4  # trained weights are to be bent, not broken
 
+
 def add_arguments(parser) -> None:
     """Describe the arguments of the verb."""
     defaults = Knobs()
@@ -38,6 +39,14 @@ def add_arguments(parser) -> None:
                         f'{defaults.rate}, {START_RATE} with --start)')
     parser.add_argument('--size', type=int, default=defaults.side, metavar='SIDE',
                         help='images are resized to the area of SIDE x SIDE pixels')
+    parser.add_argument('--widths', type=count, nargs='+', metavar='N',
+                        help='channels of the backbone at strides 2, 4, 8, 16 and 32 (default: 16 '
+                        '32 64 128 224, or those of --start, which may be widened)')
+    parser.add_argument('--neck', type=count, metavar='N',
+                        help='channels of merged maps and head (default: 64, or as --start)')
+    parser.add_argument('--mosaic', type=share, default=defaults.mosaic, metavar='SHARE',
+                        help='images that are made of four, until the last part of the training '
+                        '(default: %(default)s)')
     parser.add_argument('--save-every', type=positive, default=60.0, metavar='SECONDS',
                         help='how often the state to resume from is written')
     parser.add_argument('--seed', type=int, default=defaults.seed)
@@ -59,7 +68,10 @@ def run(arguments) -> int:
     if not arguments.data and not arguments.scenes:
         raise ValueError('nothing to train on: give --data BANK or --scenes N')
     rate = arguments.rate or (START_RATE if arguments.start else Knobs.rate)
-    knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed)
+    knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed,
+                  mosaic=arguments.mosaic)
+    network = {name: value for name in ('widths', 'neck')
+               if (value := getattr(arguments, name)) is not None}
     start = shipped_weights() if arguments.start == 'shipped' else arguments.start
     banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
@@ -68,7 +80,7 @@ def run(arguments) -> int:
     validation = {name: list(reading(bank)) for name, bank in validation.items()}
     summary = train(banks, validation, arguments.out, epochs=arguments.epochs,
                     minutes=arguments.minutes, resume=arguments.resume, knobs=knobs,
-                    classes=arguments.classes or CLASSES, start=start,
+                    network=network, classes=arguments.classes or CLASSES, start=start,
                     threads=arguments.threads, save_every=arguments.save_every)
     if summary is not None:
         print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '

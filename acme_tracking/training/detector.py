@@ -8,7 +8,7 @@ happened.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 import json
 import math
 from pathlib import Path
@@ -24,6 +24,7 @@ from acme_tracking.training.objective import class_weights, loss
 from acme_tracking.training.optimizer import MuonAdamW
 from acme_tracking.training.processes import Processes
 from acme_tracking.training.report import write_training_report
+from acme_tracking.training.warm_start import warm_start
 import cv2
 import numpy as np
 import torch
@@ -74,9 +75,9 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     validation: name -> list of Sample.
     epochs or minutes: how long; with minutes the rate's cosine follows the clock.  resume: go on
     from `out`/state.pt, written every `save_every` seconds.  network: arguments of the
-    architecture.  start: a checkpoint whose weights are the first ones.  The best weights, by the
-    mean AP50 over the validation sets, are `out`/detector.safetensors, the last ones
-    `out`/last.safetensors; `out`/report.html shows how it went.  Raises DivergenceError
+    architecture.  start: a checkpoint whose weights are the first ones, as `warm_start` says.  The
+    best weights, by the mean AP50 over the validation sets, are `out`/detector.safetensors, the
+    last ones `out`/last.safetensors; `out`/report.html shows how it went.  Raises DivergenceError
     when the loss is not finite.
 
     Under torchrun every process calls this with the same arguments; the first one has the summary.
@@ -124,7 +125,7 @@ class _Run:
         if start is None:
             self.network = self.specification.build()
         else:
-            self.network, self.specification = _transfer(start, self.specification)
+            self.network, self.specification = warm_start(start, self.specification)
         self.network.to(self.device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network)
         self.parallel = processes.parallel(self.network)
@@ -340,30 +341,6 @@ def fast_precision(device) -> torch.dtype | None:
     capabilities = torch.cpu.get_capabilities()
     fast = any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
     return torch.bfloat16 if fast else None
-
-
-def _transfer(path, specification):
-    """
-    Return the network of a checkpoint made for the classes and input size of a specification.
-
-    The outputs of a class that the checkpoint knows are kept, those of others start anew.
-    """
-    given, known = checkpoint.load(path)
-    new = replace(known, classes=specification.classes, input_size=specification.input_size)
-    network = new.build()
-    with torch.device('meta'):
-        other = replace(new, classes=(*new.classes, '')).build().state_dict()
-    shared = [name for name in new.classes if name in known.classes]
-    rows, sources = ([classes.index(name) for name in shared] for classes in (
-        new.classes, known.classes))
-    source = given.state_dict()
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if tensor.shape == other[name].shape:
-                tensor.copy_(source[name])
-            else:  # its size follows the number of classes
-                tensor[rows] = source[name][sources]
-    return network, new
 
 
 def write_whole(path, write) -> None:

@@ -1,5 +1,5 @@
 """Non-maximum suppression against a brute-force one."""
-from acme_tracking.detection.suppression import suppress
+from acme_tracking.detection.suppression import suppress, vote
 import numpy as np
 import pytest
 
@@ -52,3 +52,18 @@ def test_a_rider_stays_on_the_motorcycle_but_one_vehicle_has_one_name():
     boxes = [[0, 0, 10, 20], [0, 2, 10, 16], [0, 0, 10, 19]]
     labels = ['motorcycle', 'person', 'car']
     assert suppress(boxes, [0.9, 0.8, 0.7], labels, 0.5).tolist() == [0, 1]
+
+
+def test_boxes_of_one_object_vote_by_overlap_and_squared_score():
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 4], [50, 50, 60, 60]]
+    scores = [0.8, 0.4, 0.7, 0.5]
+    bottom = (10 * 0.64 + 8 * 0.8 * 0.16) / (0.64 + 0.8 * 0.16)  # the third overlaps by 0.4
+    np.testing.assert_allclose(vote(boxes, scores, [0, 3], 0.5),
+                               [[0, 0, 10, bottom], [50, 50, 60, 60]], rtol=1e-6)
+
+
+def test_who_keeps_every_box_gets_each_as_it_is():
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 9]]
+    assert vote(boxes, [0.8, 0.4], [0, 1], 1.0).tolist() == boxes
+    assert vote(boxes, [0.0, 0.0], [0], 0.5).tolist() == boxes[:1]
+    assert vote(np.zeros((0, 4)), [], np.zeros(0, dtype=int), 0.5).shape == (0, 4)

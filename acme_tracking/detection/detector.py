@@ -6,7 +6,7 @@ import time
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.network import fuse
 from acme_tracking.detection.refinement import Refiner
-from acme_tracking.detection.suppression import suppress
+from acme_tracking.detection.suppression import suppress, vote
 from acme_tracking.detections import Detections
 from acme_tracking.geometry import clip, is_proper
 import cv2
@@ -137,11 +137,13 @@ class Detector:
         if self._reported is not None:
             chosen = chosen[self._reported[labels[chosen]]]
         chosen = chosen[np.argsort(-scores[chosen], kind='stable')[:MAXIMUM_CANDIDATES]]
-        chosen = chosen[suppress(boxes[chosen], scores[chosen], labels[chosen],
-                                 self.nms_threshold, MAXIMUM_DETECTIONS)]
+        kept = suppress(boxes[chosen], scores[chosen], labels[chosen], self.nms_threshold,
+                        MAXIMUM_DETECTIONS)
+        boxes = vote(boxes[chosen], scores[chosen], kept, self.nms_threshold)
+        chosen = chosen[kept]
         times.append(time.perf_counter())
         self.seconds = dict(zip(('resize', 'network', 'nms'), np.diff(times).tolist()))
-        found = Detections(boxes[chosen], scores[chosen], self.names[labels[chosen]])
+        found = Detections(boxes, scores[chosen], self.names[labels[chosen]])
         return found if self.refiner is None else self.refiner(image, found)
 
     @torch.inference_mode()

@@ -248,6 +248,18 @@ def test_own_classes_and_layouts_can_be_learnt(tmp_path, capsys):
     assert list(metrics['history'][-1]['sets']['bank']['per_class']) == ['forklift']
 
 
+def test_the_width_can_be_chosen(tmp_path, capsys):
+    bank, out = write_bank(tmp_path), tmp_path / 'run'
+    width = ['--widths', '8', '16', '24', '32', '40', '--neck', '24', '--mosaic', '0.5']
+    assert main(command(bank, out, '--epochs', '1', *width)[3:]) == 0
+    network, specification = checkpoint.load(out / 'detector.safetensors')
+    assert specification.arguments == {'widths': [8, 16, 24, 32, 40], 'neck': 24}
+    assert network.backbone.widths == (24, 32, 40)
+    assert json.loads((out / 'metrics.json').read_text())['knobs']['mosaic'] == 0.5
+    assert main(command(bank, out, '--epochs', '1', '--widths', '8', '16')[3:]) != 0
+    assert 'expected equal lengths' in capsys.readouterr().err
+
+
 def test_part_of_a_bank_can_be_held_out(tmp_path):
     bank, out = write_bank(tmp_path, 8), tmp_path / 'run'
     arguments = command(bank, out, '--epochs', '1', '--hold-out', '0.25')[3:]

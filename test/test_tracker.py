@@ -157,6 +157,21 @@ def test_what_the_detector_does_not_see_twice_coasts():
     assert tracker.count(State.CONFIRMED) == 1
 
 
+def test_a_weak_detection_does_not_recover_what_is_hidden():
+    """A detector that takes the occluder for an object is less sure of it."""
+    road, tracker = scene(occlusion=(1.0, 1.0)), MultiObjectTracker()
+    follow(tracker, road, 0, 1)
+    tracker.correct(stamp_of(0), detections_of(road, 0, score=0.8))
+    now = int(1.5 * RATE)
+    follow(tracker, road, 1, now + 1)
+    assert tracker.count(State.COASTING) == 1
+    box, label = truth_box(road, now)[np.newaxis], road.truth(now).labels[:1]
+    tracker.correct(stamp_of(now), Detections(box, np.array([0.35]), label))
+    assert tracker.count(State.COASTING) == 1
+    tracker.correct(stamp_of(now), Detections(box, np.array([0.45]), label))
+    assert (tracker.count(State.COASTING), tracker.count(State.CONFIRMED)) == (0, 1)
+
+
 def test_a_detection_that_overtakes_its_image_waits_for_it():
     road, tracker = scene(), MultiObjectTracker()
     tracker.correct(stamp_of(1), detections_of(road, 1))

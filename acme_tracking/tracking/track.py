@@ -52,6 +52,11 @@ class Track:
         return self._votes.most_common(1)[0][0]
 
     @property
+    def mean_score(self) -> float:
+        """The mean score of its detections."""
+        return self._votes.total() / self.detections
+
+    @property
     def born_at(self) -> int:
         """The oldest stamp with a known box."""
         return self._stamps[0]

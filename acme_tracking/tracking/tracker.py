@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
 from acme_tracking.parameters import parameter, validate
-from acme_tracking.tracking.association import assign, pairing_cost
+from acme_tracking.tracking.association import assign, FORBIDDEN, pairing_cost
 from acme_tracking.tracking.buffer import ImageBuffer
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
@@ -34,6 +34,9 @@ LEFT_BY_MISSES = 0.3
 # How far the centre of a box may be off while its object is seen, in box sizes; when the object is
 # not seen, so much more for every second.
 DRIFT = 0.3
+# What recovers an object that was out of sight has at least this share of the mean score of its
+# detections: a detector may take what hides the object for one, too, but is less sure of it.
+RECOVERY_SHARE = 0.5
 # Detections of images that have not arrived yet wait for them; more than these are lost images.
 MAXIMUM_EARLY = 10
 
@@ -206,9 +209,12 @@ class MultiObjectTracker:
         # may be from where it is predicted.
         unseen = np.array([track.coasting_seconds(self.stamp) for track in self._tracks])
         slack = np.sqrt(geometry.area(boxes)) * (DRIFT + unseen)
-        return assign(pairing_cost(boxes, [track.label for track in self._tracks], slack,
-                                   detections.boxes, detections.labels,
-                                   self.parameters.minimum_iou))
+        cost = pairing_cost(boxes, [track.label for track in self._tracks], slack,
+                            detections.boxes, detections.labels, self.parameters.minimum_iou)
+        least = [RECOVERY_SHARE * track.mean_score if track.state is State.COASTING else 0.0
+                 for track in self._tracks]
+        cost[detections.scores < np.array(least)[:, np.newaxis]] = FORBIDDEN
+        return assign(cost)
 
     def _correct_paired(self, stamp, detections, pairs):
         corrected = []

@@ -69,7 +69,7 @@ class Graph:
 
     def call(self, client, request, timeout=10.0):
         """Call a service and return its response; fail after `timeout` seconds."""
-        self.wait_until(client.service_is_ready, timeout)
+        self.wait_until(client.service_is_ready, 3 * timeout)  # discovery may start anew
         future = client.call_async(request)
         self.wait_until(future.done, timeout)
         return future.result()

@@ -1,5 +1,13 @@
 """Augmented views: boxes stay on their objects."""
-from acme_tracking.training.augmentation import FILL, KEPT_SIDE, mosaic, view
+from acme_tracking.training.augmentation import (
+    cover,
+    FILL,
+    KEPT_SHARE,
+    KEPT_SIDE,
+    mosaic,
+    SMALL,
+    view,
+)
 from acme_tracking.training.data import Sample
 import numpy as np
 import pytest
@@ -81,3 +89,31 @@ def test_images_without_boxes_pass():
     rng = np.random.default_rng(0)
     assert view(empty, (64, 64), rng).boxes.shape == (0, 4)
     assert mosaic([empty] * 4, (64, 64), rng).boxes.shape == (0, 4)
+
+
+def test_large_objects_shrink_further_than_small_ones():
+    def smallest(side):
+        sample = Sample(np.zeros((300, 300, 3), np.uint8),
+                        np.array([[150 - side / 2, 150 - side / 2, 150 + side / 2,
+                                   150 + side / 2]], dtype=np.float32), np.array(['car']))
+        boxes = np.concatenate([view(sample, (300, 300), np.random.default_rng(seed)).boxes
+                                for seed in range(300)])
+        return np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).min()) / side
+    assert smallest(SMALL * 1.5) > 0.5 * 0.8  # not under half, but for what a crop takes
+    assert 0.35 * 0.55 < smallest(SMALL * 10) < 0.45
+
+
+def test_patches_hide_what_they_cover():
+    hidden = 0
+    for seed in range(200):
+        image = np.full((100, 100, 3), 7, np.uint8)
+        boxes = np.array([[10, 10, 20, 20], [60, 50, 72, 62]], dtype=np.float32)
+        kept = cover(image, boxes, np.random.default_rng(seed))
+        untouched = (image == 7).all(axis=2)
+        assert not untouched.all()
+        for (x1, y1, x2, y2), keep in zip(boxes.astype(int), kept):
+            shown = untouched[y1:y2, x1:x2].mean()
+            assert keep or shown <= KEPT_SHARE
+            assert not keep or shown > 0  # three patches may leave less than each alone
+        hidden += np.sum(~kept)
+    assert 5 < hidden < 100

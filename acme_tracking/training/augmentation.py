@@ -14,9 +14,14 @@ import numpy as np
 FILL = 114  # grey outside of the image
 SCALE = (0.5, 1.8)  # size of the view against the whole image fitted into the canvas
 MOSAIC_SCALE = (0.8, 2.2)  # larger, because each part is only about a quarter of the canvas
+SMALL = 20.0  # pixels: views shrink further as long as objects stay that large, ...
+SMALLEST_SCALE = 0.35 # ... down to this; near people and motorcycles teach what far ones look like
 ASPECT = (0.8, 1.7)  # mostly wider: squares of the bank were squeezed from 16:9 pictures
 KEPT_SHARE = 0.35  # a box of which the crop leaves less is dropped
 KEPT_SIDE = 3.0  # pixels: a box smaller than that shows nothing
+COVERED = 0.3  # share of views with plain or striped patches on them, which are no objects
+PATCH_SIDE = (0.04, 0.3)  # square root of the area of a patch, in sides of the canvas
+PATCH_ASPECT = (0.2, 5.0)
 GREY = 0.1  # share of views without colour, as from infrared and mono cameras
 BLUR = 0.1  # share of blurred views
 
@@ -32,8 +37,9 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     scales_xy = np.array([width / image_width, height / image_height])
     if not calm:
         stretch = np.sqrt(_log_uniform(rng, ASPECT))
-        scales_xy = (np.sqrt(scales_xy.prod()) * _log_uniform(rng, scales)
-                     * np.array([stretch, 1 / stretch]))
+        fit = np.sqrt(scales_xy.prod())
+        scale = _log_uniform(rng, (_lowest_scale(sample.boxes * fit, scales), scales[1]))
+        scales_xy = fit * scale * np.array([stretch, 1 / stretch])
     flip = rng.random() < 0.5
     span = scales_xy * (image_width, image_height)
     offset = (size - span) * rng.random(2)
@@ -49,7 +55,13 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     corners = sample.boxes.reshape(-1, 2, 2) * factors + offset
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     boxes, kept = _visible(boxes.astype(np.float32), width, height)
-    return Sample(image if calm else recolour(image, rng), boxes[kept], sample.labels[kept])
+    boxes, labels = boxes[kept], sample.labels[kept]
+    if calm:
+        return Sample(image, boxes, labels)
+    if rng.random() < COVERED:
+        kept = cover(image, boxes, rng)
+        boxes, labels = boxes[kept], labels[kept]
+    return Sample(recolour(image, rng), boxes, labels)
 
 
 def mosaic(samples, size, rng) -> Sample:
@@ -65,6 +77,45 @@ def mosaic(samples, size, rng) -> Sample:
         boxes.append(part.boxes + np.array([left, top] * 2, dtype=np.float32))
         labels.append(part.labels)
     return Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
+
+
+def _lowest_scale(boxes, scales) -> float:
+    """Return the lowest scale for boxes as large as they are in the whole image, fitted."""
+    if not len(boxes):
+        return scales[0]
+    median = np.median(np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)))
+    return min(scales[0], max(SMALL / median, SMALLEST_SCALE))
+
+
+def cover(image, boxes, rng):
+    """
+    Paint one to three plain or striped patches on the image; return which boxes still show enough.
+
+    They teach to know an object by a part of it, and that boards are none (random erasing, Zhong
+    et al., 2020, here without the labels of what is hidden).
+    """
+    height, width = image.shape[:2]
+    kept = np.ones(len(boxes), dtype=bool)
+    for _ in range(rng.integers(1, 4)):
+        side = _log_uniform(rng, PATCH_SIDE) * np.sqrt(width * height)
+        stretch = np.sqrt(_log_uniform(rng, PATCH_ASPECT))
+        x, y = rng.random(2) * (width, height)
+        span_x, span_y = side * stretch, side / stretch
+        left, top = max(int(x - span_x / 2), 0), max(int(y - span_y / 2), 0)
+        patch = image[top:int(y + span_y / 2) + 1, left:int(x + span_x / 2) + 1]
+        palette = rng.integers(0, 256, (rng.integers(1, 3), 3), dtype=np.uint8)
+        along = np.indices(patch.shape[:2])[rng.integers(2)]
+        patch[:] = palette[along // max(int(side * rng.uniform(0.1, 0.4)), 1) % len(palette)]
+        corner = left + patch.shape[1], top + patch.shape[0]
+        kept &= _hidden_share(boxes, (left, top), corner) <= 1 - KEPT_SHARE
+    return kept
+
+
+def _hidden_share(boxes, low, high):
+    """Return which share of the area of each box is within the rectangle from `low` to `high`."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    common = np.minimum(boxes[:, 2:], high) - np.maximum(boxes[:, :2], low)
+    return np.maximum(common, 0).prod(axis=1) / sides.prod(axis=1)
 
 
 def _halved(image, scales):

@@ -42,4 +42,4 @@ class RenderedScenes:
         return Scene(width=width, height=height, seed=self.seed + number,
                      density=rng.uniform(0.2, 0.7),
                      target=rng.choice(CLASSES) if rng.random() < 0.3 else None,
-                     occlusion=(0.0, 60.0) if rng.random() < 0.1 else None)
+                     occlusion=(0.0, 60.0) if rng.random() < 0.25 else None)

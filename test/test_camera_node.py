@@ -87,11 +87,8 @@ def listener(graph):
 @pytest.fixture
 def start(graph):
     """Give `start(**parameters)`, which starts a camera node in this process."""
-    nodes = []
-
     def start_camera(**parameters):
         node = graph.add(CameraNode())
-        nodes.append(node)
         parameters = {'wait_for_subscribers': 1, 'on_end': 'hold', **parameters}
         results = node.set_parameters([
             Parameter(name, value=value) for name, value in parameters.items()])
@@ -99,9 +96,7 @@ def start(graph):
         assert node.start()
         return node
 
-    yield start_camera
-    for node in nodes:
-        node.on_shutdown(None)
+    return start_camera
 
 
 @pytest.fixture
@@ -192,7 +187,8 @@ def test_camera_info_is_that_of_the_calibration(start, listener, folder, tmp_pat
 def test_compressed_images_are_published_on_demand(start, listener, folder):
     listener.subscribe(compressed=True)
     start(source=folder, rate=50.0, compressed=True, jpeg_quality=95)
-    listener.graph.wait_until(lambda: len(listener.compressed) == 12)
+    listener.graph.wait_until(
+        lambda: len(listener.compressed) == len(listener.infos) == 12)
     for number, message in enumerate(listener.compressed):
         assert message.format == 'bgr8; jpeg compressed bgr8'
         assert np.abs(image_from_compressed(message).astype(int) - picture(number)).mean() < 4
@@ -267,7 +263,6 @@ def test_wrong_source_fails_to_configure(graph, capfd, source, words):
     assert (words or 'built with GStreamer') in capfd.readouterr().err
     node.set_parameters([Parameter('source', value='synthetic')])
     assert node.start()
-    node.on_shutdown(None)
 
 
 @pytest.mark.parametrize('name, value', [

@@ -1,4 +1,5 @@
 """The detector node over real DDS: requests, sharing, modes, lifecycle and bad input."""
+import functools
 import gc
 import os
 import re
@@ -112,14 +113,7 @@ class Held:
 @pytest.fixture
 def make(graph):
     """Give `make(**parameters)`, which returns a Bench whose node is not started yet."""
-    made = []
-
-    def bench(**parameters):
-        made.append(Bench(graph, **parameters))
-        return made[-1]
-    yield bench
-    for each in made:
-        each.node.on_shutdown(None)  # ends the worker
+    return functools.partial(Bench, graph)
 
 
 @pytest.fixture

@@ -70,22 +70,19 @@ def test_the_classifier_can_be_exchanged_at_run_time(classifier, graph, tmp_path
     def change(**parameters):
         return node.set_parameters([Parameter(name, value=value)
                                     for name, value in parameters.items()])
-    try:
-        assert node.start()
-        image = Scene(width=640, height=360, seed=31, density=0.5).render(60)
-        assert len(node._detector(image)) > 0
-        assert not set(node._detector(image).labels.tolist()) & set(NAMES)
-        assert all(result.successful for result in change(classifier=str(classifier)))
-        assert set(node._detector(image).labels.tolist()) <= set(NAMES)
-        (tmp_path / 'bad.safetensors').write_bytes(b'rubbish')
-        for wrong in ({'classifier': str(tmp_path / 'bad.safetensors')},
-                      {'refined_classes': ['zebra']}):
-            result, = change(**wrong)
-            assert not result.successful and ('bad' in result.reason or 'zebra' in result.reason)
-        assert node.parameters.classifier == str(classifier)
-        assert set(node._detector(image).labels.tolist()) <= set(NAMES)
-        assert change(classifier='')[0].successful
-        expected = Detector.from_checkpoint()(image)
-        assert node._detector(image).labels.tolist() == expected.labels.tolist()
-    finally:
-        node.on_shutdown(None)
+    assert node.start()
+    image = Scene(width=640, height=360, seed=31, density=0.5).render(60)
+    assert len(node._detector(image)) > 0
+    assert not set(node._detector(image).labels.tolist()) & set(NAMES)
+    assert all(result.successful for result in change(classifier=str(classifier)))
+    assert set(node._detector(image).labels.tolist()) <= set(NAMES)
+    (tmp_path / 'bad.safetensors').write_bytes(b'rubbish')
+    for wrong in ({'classifier': str(tmp_path / 'bad.safetensors')},
+                  {'refined_classes': ['zebra']}):
+        result, = change(**wrong)
+        assert not result.successful and ('bad' in result.reason or 'zebra' in result.reason)
+    assert node.parameters.classifier == str(classifier)
+    assert set(node._detector(image).labels.tolist()) <= set(NAMES)
+    assert change(classifier='')[0].successful
+    expected = Detector.from_checkpoint()(image)
+    assert node._detector(image).labels.tolist() == expected.labels.tolist()

@@ -43,7 +43,7 @@ class ManagedNode(LifecycleNode):
 
     Subclasses implement `configure`, `activate`, `deactivate`, `cleanup` (an exception fails the
     transition and is logged), `parameters_changed` and `diagnose`.  `deactivate` and `cleanup`
-    are also called when the process ends.
+    are also called when the node is destroyed.
     """
 
     def __init__(self, name: str, parameters_type):
@@ -85,6 +85,11 @@ class ManagedNode(LifecycleNode):
     def diagnose(self) -> tuple[bytes, str, dict]:
         """Return level (DiagnosticStatus.OK ...), message and values of an active node."""
         return DiagnosticStatus.OK, 'active', {}
+
+    def destroy_node(self):
+        """Deactivate and clean up, which ends threads that would keep the node, and destroy it."""
+        self.on_shutdown(None)
+        super().destroy_node()
 
     def finish(self):
         """End the process, with exit status 0; may be called from any thread."""
@@ -340,6 +345,6 @@ def _spin(node_type, threads) -> int:
             executor.spin_once()
         return 0
     finally:
-        node.on_shutdown(None)
+        node.on_shutdown(None)  # while callbacks still run, as some may wait for a worker
         executor.shutdown(timeout_sec=1.0)
         node.destroy_node()

@@ -121,7 +121,7 @@ def test_a_validation_set_without_images_is_refused(tmp_path):
         train([blocks(1)], {'none': []}, tmp_path, epochs=1, progress=False)
 
 
-@pytest.mark.parametrize('wrong', [{'batch': 0}, {'rate': 0}, {'side': 8}])
+@pytest.mark.parametrize('wrong', [{'batch': 0}, {'rate': 0}, {'side': 8}, {'keep': 1.0}])
 def test_senseless_knobs_are_refused(wrong):
     with pytest.raises(ValueError, match=f'{next(iter(wrong))} '):
         Knobs(**wrong)
@@ -300,6 +300,23 @@ def test_a_wider_network_starts_where_the_narrow_one_ended(tmp_path):
     repeated = wide.lateral[2].weight
     assert repeated.shape[:2] == (30, 50)
     assert not torch.equal(repeated[:, 0], repeated[:, 32])
+
+
+def test_a_share_of_the_first_weights_can_be_kept(tmp_path):
+    """The results with and without it, and the first weights, lie on a line."""
+    learn(tmp_path / 'first', epochs=4)
+    first = tmp_path / 'first' / 'last.safetensors'
+    for name, keep in (('without', 0.0), ('with', 0.25)):
+        learn(tmp_path / name, epochs=8, start=first, knobs=replace(QUICK, keep=keep))
+    old, new, mean = (load_file(tmp_path / name / 'last.safetensors')
+                      for name in ('first', 'without', 'with'))
+    for name in ('backbone.stages.0.0.0.weight', 'what.0.1.weight'):
+        assert not torch.equal(old[name], new[name])
+        torch.testing.assert_close(mean[name].float(),
+                                   0.75 * new[name].float() + 0.25 * old[name].float(),
+                                   rtol=2e-3, atol=2e-4)
+    with pytest.raises(ValueError, match='keep is 0.25, .*give start'):
+        learn(tmp_path / 'alone', epochs=1, knobs=replace(QUICK, keep=0.25))
 
 
 @pytest.mark.parametrize('arguments', [{'neck': 16}, {'depths': [1, 1, 1, 1, 2]}])

@@ -47,6 +47,9 @@ def add_arguments(parser) -> None:
     parser.add_argument('--mosaic', type=share, default=defaults.mosaic, metavar='SHARE',
                         help='images that are made of four, until the last part of the training '
                         '(default: %(default)s)')
+    parser.add_argument('--keep', type=share, default=defaults.keep, metavar='SHARE',
+                        help='the result is a mean with this share of the weights of --start, '
+                        'which forgets less of what they knew (default: %(default)s)')
     parser.add_argument('--save-every', type=positive, default=60.0, metavar='SECONDS',
                         help='how often the state to resume from is written')
     parser.add_argument('--seed', type=int, default=defaults.seed)
@@ -69,7 +72,7 @@ def run(arguments) -> int:
         raise ValueError('nothing to train on: give --data BANK or --scenes N')
     rate = arguments.rate or (START_RATE if arguments.start else Knobs.rate)
     knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed,
-                  mosaic=arguments.mosaic)
+                  mosaic=arguments.mosaic, keep=arguments.keep)
     network = {name: value for name in ('widths', 'neck')
                if (value := getattr(arguments, name)) is not None}
     start = shipped_weights() if arguments.start == 'shipped' else arguments.start

@@ -53,12 +53,15 @@ class Knobs:
     bank_power: float = 0.9  # a bank is drawn from as often as its size to this power says
     mosaic: float = 0.25  # share of mosaics; more only pays in trainings of many hours
     calm: float = 0.35  # last share of the training, without mosaics and half without warps
+    keep: float = 0.0  # share of the first weights in the mean that is the result; see `result`
     seed: int = 0
 
     def __post_init__(self):
         if self.batch < 1 or not self.rate > 0 or not 32 <= self.side <= 4096:
             raise ValueError(f'batch must be at least 1, rate above 0 and side from 32 to 4096, '
                              f'got {self.batch}, {self.rate} and {self.side}')
+        if not 0 <= self.keep < 1:
+            raise ValueError(f'keep must be from 0 to below 1, got {self.keep}')
 
 
 class DivergenceError(ValueError):
@@ -116,6 +119,9 @@ class _Run:
     """The state of a training: what is saved, and one step of it."""
 
     def __init__(self, arguments, classes, knobs, out, start, processes):
+        if knobs.keep and start is None:
+            raise ValueError(f'keep is {knobs.keep}, but there are no first weights to keep a '
+                             'share of: give start')
         torch.manual_seed(knobs.seed)
         self.knobs, self.out, self.processes = knobs, out, processes
         out.mkdir(parents=True, exist_ok=True)
@@ -128,6 +134,7 @@ class _Run:
             self.network, self.specification = warm_start(start, self.specification)
         self.network.to(self.device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network)
+        self.first = copy.deepcopy(self.network.state_dict())
         self.parallel = processes.parallel(self.network)
         self.optimizer = MuonAdamW(self.network, knobs.rate, knobs.decay)
         self.precision = fast_precision(self.device)
@@ -196,23 +203,29 @@ class _Run:
             self.curve.append([self.step, float(np.mean(self.losses))])
             self.losses.clear()
 
-    @torch.no_grad()
     def _average(self):
         """Move the averaged weights towards the current ones; faster at the start."""
-        keep = min(self.knobs.average, (1 + self.step) / (10 + self.step))
-        now = self.network.state_dict()
-        for name, tensor in self.averaged.state_dict().items():
-            if tensor.is_floating_point():
-                tensor.lerp_(now[name], 1 - keep)
-            else:
-                tensor.copy_(now[name])
+        stay = min(self.knobs.average, (1 + self.step) / (10 + self.step))
+        _move(self.averaged, self.network.state_dict(), 1 - stay)
+
+    def result(self):
+        """
+        Return a network with the averaged weights, moved by `keep` towards the first ones.
+
+        Between the ends of two trainings in a row lie weights that may serve new images better
+        than both (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+        """
+        network = copy.deepcopy(self.averaged)
+        _move(network, self.first, self.knobs.keep)
+        return network
 
     def validate(self, sets, bar):
-        """Score the averaged weights; write metrics.json, and the best checkpoint."""
-        detector = Detector(fuse(copy.deepcopy(self.averaged)), self.specification,
+        """Score the present result; write metrics.json, and the best checkpoint."""
+        network = self.result()
+        detector = Detector(fuse(copy.deepcopy(network)), self.specification,
                             device=self.device.type, score_threshold=LOWEST_SCORE,
                             nms_threshold=NMS_THRESHOLD)
-        results = {name: {'loss': self._validation_loss(samples),
+        results = {name: {'loss': self._validation_loss(network, samples),
                           **evaluate(detector, tqdm(
                               samples, unit='image', desc=f'validating on {name}', leave=False,
                               disable=bar.disable)).summary(SCORE_THRESHOLD)}
@@ -226,15 +239,15 @@ class _Run:
             for name, result in results.items()))
         if better:  # without validation, the newest
             write_whole(self.out / 'detector.safetensors', lambda path: checkpoint.save(
-                path, self.averaged, self.specification))
+                path, network, self.specification))
         write_whole(self.out / 'metrics.json', lambda path: path.write_text(
             json.dumps(self.metrics(), indent=1)))
 
     @torch.no_grad()
-    def _validation_loss(self, samples) -> float:
-        """Return the mean loss of the averaged weights on images as the detector sees them."""
+    def _validation_loss(self, network, samples) -> float:
+        """Return the mean loss of a network on images as the detector sees them."""
         samples, losses = samples[::max(1, len(samples) // LOSS_IMAGES)], []
-        self.averaged.eval()
+        network.eval()
         for sample in samples:
             sample = sample.without_ignored()
             height, width = sample.image.shape[:2]
@@ -243,7 +256,7 @@ class _Run:
             sample = Sample(cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA),
                             sample.boxes * factors, sample.labels)
             images, *objects = _collate([sample], self.specification.classes)
-            losses.append(self._loss(self.averaged, images, objects)[0].item())
+            losses.append(self._loss(network, images, objects)[0].item())
         return float(np.mean(losses))
 
     def metrics(self) -> dict:
@@ -268,7 +281,7 @@ class _Run:
             self.validate(sets, bar)
         self.save()
         write_whole(self.out / 'last.safetensors', lambda path: checkpoint.save(
-            path, self.averaged, self.specification))
+            path, self.result(), self.specification))
         write_training_report(self.out, sets, self.metrics())
 
     def restore(self):
@@ -292,6 +305,16 @@ class _Run:
                 setattr(self, name, state[name])
         except (RuntimeError, KeyError, TypeError) as error:
             raise ValueError(f'{path}: the state of another network ({error})') from error
+
+
+@torch.no_grad()
+def _move(network, state, share):
+    """Move the weights of a network by a share of the way towards those of `state`."""
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(state[name], share)
+        else:
+            tensor.copy_(state[name])
 
 
 def make_batch(banks, knobs, classes, done, number):

@@ -63,24 +63,32 @@ def test_overfits_a_few_images_in_seconds(tmp_path):
     assert set(detector(blocks(1)[0].image).labels) == {'car', 'person'}
 
 
-def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch):
+@pytest.mark.parametrize('keep', [0.0, 0.25])
+def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, keep):
     """The same steps with and without a stop between give the same weights."""
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    learn(whole, epochs=12)
+    options = {'epochs': 12}
+    if keep:
+        learn(tmp_path, epochs=4)
+        options |= {'start': tmp_path / 'last.safetensors', 'knobs': replace(QUICK, keep=keep)}
+    learn(whole, **options)
 
     def stop(*arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr('acme_tracking.training.detector._Run.validate', stop)
-        learn(parts, epochs=12, save_every=0.0)
+        learn(parts, save_every=0.0, **options)
     stopped = torch.load(parts / 'state.pt', weights_only=True)
     assert 0 < stopped['step'] < 12
-    learn(parts, epochs=12, resume=True)
+    learn(parts, resume=True, **options)
     first, second = (torch.load(out / 'state.pt', weights_only=True) for out in (whole, parts))
     assert first['step'] == second['step'] == 12
     for name, tensor in first['network'].items():
         torch.testing.assert_close(second['network'][name], tensor, rtol=1e-3, atol=1e-4)
+    first, second = (load_file(out / 'last.safetensors') for out in (whole, parts))
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=2e-3, atol=2e-4)
 
 
 def test_nothing_to_resume_is_an_error(tmp_path):

@@ -16,9 +16,7 @@ import subprocess
 import sys
 import time
 
-from acme_tracking.cli.bag import START
-from acme_tracking.detections import Detections
-from acme_tracking.evaluation.bags import (
+from acme_tracking.bags.rosbag import (
     BagWriter,
     COMPRESSED,
     DETECTIONS,
@@ -26,6 +24,8 @@ from acme_tracking.evaluation.bags import (
     IMAGE_QOS,
     RELIABLE_QOS,
 )
+from acme_tracking.cli.bag import START
+from acme_tracking.detections import Detections
 from acme_tracking.evaluation.cache import DetectionCache
 from acme_tracking.evaluation.lockstep import MODES, ON_DEMAND
 from acme_tracking.evaluation.sequence_run import detector_settings

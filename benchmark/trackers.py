@@ -17,8 +17,9 @@ from pathlib import Path
 import time
 
 from acme_tracking import geometry
-from acme_tracking.evaluation import one_pass, success
+from acme_tracking.evaluation import one_pass
 from acme_tracking.evaluation.sequences import FAMILIES, read_folder, rendered, spread
+from acme_tracking.metrics import success
 from acme_tracking.scene import Scene
 from acme_tracking.tracking.visual import availability, make_tracker, TRACKER_NAMES, update_all
 import cv2

@@ -1,6 +1,6 @@
 """Average precision against cases worked out by hand, and against pycocotools."""
 from acme_tracking.detections import Detections
-from acme_tracking.training.average_precision import average_precision, match, Score
+from acme_tracking.metrics.average_precision import average_precision, match, Score
 import numpy as np
 import pytest
 

@@ -11,10 +11,7 @@ pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 
 from acme_tracking import geometry  # noqa: E402
-from acme_tracking.cli import main  # noqa: E402
-from acme_tracking.cli.bag import START  # noqa: E402
-from acme_tracking.detections import Detections  # noqa: E402
-from acme_tracking.evaluation.bags import (  # noqa: E402
+from acme_tracking.bags.rosbag import (  # noqa: E402
     BagReader,
     BagWriter,
     DETECTIONS,
@@ -23,6 +20,9 @@ from acme_tracking.evaluation.bags import (  # noqa: E402
     RELIABLE_QOS,
     typestore,
 )
+from acme_tracking.cli import main  # noqa: E402
+from acme_tracking.cli.bag import START  # noqa: E402
+from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation.recordings import open_recording  # noqa: E402
 from acme_tracking.messages import (  # noqa: E402
     detections_to_msg,

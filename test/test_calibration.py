@@ -1,5 +1,5 @@
 """Reliability, calibration error and the logistic fit."""
-from acme_tracking.evaluation import calibration
+from acme_tracking.metrics import calibration
 import numpy as np
 import pytest
 

@@ -9,9 +9,10 @@ from acme_tracking.detection.checkpoint import MAXIMUM_BYTES, Specification
 from acme_tracking.detection.detector import input_size, views_of
 from acme_tracking.detection.network import points
 from acme_tracking.geometry import iou
+from acme_tracking.labels import CLASSES
 from acme_tracking.scene import Scene, TARGET_ID
 from acme_tracking.share import shipped_weights
-from acme_tracking.training.data import CLASSES, read, RenderedScenes
+from acme_tracking.training.data import read, RenderedScenes
 from acme_tracking.training.detector import evaluate
 import cv2
 import numpy as np

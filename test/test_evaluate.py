@@ -8,16 +8,16 @@ pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
-from acme_tracking.cli import main  # noqa: E402
-from acme_tracking.detections import Detections  # noqa: E402
-from acme_tracking.evaluation import cache, lockstep, sequence_run  # noqa: E402
-from acme_tracking.evaluation.bags import (  # noqa: E402
+from acme_tracking.bags.rosbag import (  # noqa: E402
     BagWriter,
     DETECTIONS,
     IMAGE,
     IMAGE_QOS,
     RELIABLE_QOS,
 )
+from acme_tracking.cli import main  # noqa: E402
+from acme_tracking.detections import Detections  # noqa: E402
+from acme_tracking.evaluation import cache, lockstep, sequence_run  # noqa: E402
 from acme_tracking.evaluation.baselines import Sort, TwoPhase  # noqa: E402
 from acme_tracking.evaluation.settings import read_parameters, Settings  # noqa: E402
 from acme_tracking.messages import detections_to_msg, image_to_msg, ns_to_stamp  # noqa: E402

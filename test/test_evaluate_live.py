@@ -7,14 +7,14 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
-from acme_tracking.cli import main  # noqa: E402
-from acme_tracking.detections import Detections  # noqa: E402
-from acme_tracking.evaluation.bags import (  # noqa: E402
+from acme_tracking.bags.rosbag import (  # noqa: E402
     BagReader,
     BagWriter,
     DETECTIONS,
     RELIABLE_QOS,
 )
+from acme_tracking.cli import main  # noqa: E402
+from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation.live import PUBLISHED, read_outcome  # noqa: E402
 from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED  # noqa: E402
 from acme_tracking.messages import detections_to_msg, ns_to_stamp  # noqa: E402

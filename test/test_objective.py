@@ -1,7 +1,7 @@
 """Target assignment and losses."""
 from acme_tracking import geometry
 from acme_tracking.detection.network import points
-from acme_tracking.training.data import CLASSES
+from acme_tracking.labels import CLASSES
 from acme_tracking.training.objective import (
     assign,
     CANDIDATES,

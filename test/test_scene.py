@@ -1,6 +1,7 @@
 """The synthetic scene: one picture for one set of arguments, and a truth the pixels confirm."""
 
-from acme_tracking.scene import LABELS, Scene, TARGET_ID
+from acme_tracking.labels import CLASSES
+from acme_tracking.scene import Scene, TARGET_ID
 import numpy as np
 import pytest
 
@@ -43,13 +44,13 @@ def test_truth_is_well_formed(seed):
         truth = scene.truth(index)
         assert len(truth) == len(truth.boxes) == len(truth.labels) == len(truth.visibility) > 0
         assert truth.boxes.dtype == np.float32 and truth.ids.dtype == np.int64
-        assert set(truth.labels) <= set(LABELS)
+        assert set(truth.labels) <= set(CLASSES)
         assert len(set(truth.ids.tolist())) == len(truth) and (truth.ids > 0).all()
         assert ((truth.visibility >= 0) & (truth.visibility <= 1)).all()
         assert (truth.boxes[:, 2:] > truth.boxes[:, :2]).all()
 
 
-@pytest.mark.parametrize('target', LABELS)
+@pytest.mark.parametrize('target', CLASSES)
 @pytest.mark.parametrize('seed', [1, 4])
 def test_box_is_tight_around_the_drawn_pixels(target, seed):
     scene = Scene(seed=seed, density=0.0, target=target)

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
 from acme_tracking.detections import Detections  # noqa: E402
-from acme_tracking.evaluation import scores, success  # noqa: E402
+from acme_tracking.metrics import success  # noqa: E402
+from acme_tracking.metrics import tracking as scores
 
 BOX = np.array([10.0, 10, 50, 40])
 

@@ -1,7 +1,7 @@
 """Success and precision, against numbers worked out by hand and against counted pixels."""
 import doctest
 
-from acme_tracking.evaluation import success
+from acme_tracking.metrics import success
 import numpy as np
 import pytest
 

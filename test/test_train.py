@@ -11,7 +11,8 @@ import time
 from acme_tracking.cli import main
 from acme_tracking.detection import checkpoint, Detector
 from acme_tracking.detection.checkpoint import Specification
-from acme_tracking.training.data import CLASSES, Sample, VEHICLE
+from acme_tracking.labels import CLASSES, VEHICLE
+from acme_tracking.training.data import Sample
 from acme_tracking.training.detector import (
     DivergenceError,
     evaluate,

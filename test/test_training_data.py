@@ -1,9 +1,9 @@
 """Image banks: a reader for each layout, mapping of classes, crops, and the rendered road."""
 import json
 
+from acme_tracking.labels import CLASSES
 from acme_tracking.training.data import (
     Bank,
-    CLASSES,
     crops,
     LabelledImage,
     read,

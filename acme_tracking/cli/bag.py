@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 import shutil
 
-from acme_tracking.evaluation.bags import (
+from acme_tracking.bags.rosbag import (
     BagReader,
     BagWriter,
     CAMERA_INFO,
@@ -18,7 +18,8 @@ from acme_tracking.evaluation.bags import (
     RELIABLE_QOS,
     STORAGES,
 )
-from acme_tracking.evaluation.recordings import CLASSES, open_recording, OTB_LABEL
+from acme_tracking.evaluation.recordings import MOT_CLASSES, open_recording
+from acme_tracking.labels import OBJECT
 from acme_tracking.messages import (
     camera_info_from_yaml,
     camera_info_of_size,
@@ -53,8 +54,8 @@ def add_arguments(parser) -> None:
                       help='write no more than N images')
     make.add_argument('--classes', nargs='+', default=(), metavar='NAME',
                       help='names of the class numbers 1, 2 ... of a MOTChallenge file (default: '
-                      f'classes in its seqinfo.ini, or {" ".join(CLASSES)})')
-    make.add_argument('--label', default=OTB_LABEL, metavar='NAME',
+                      f'classes in its seqinfo.ini, or {" ".join(MOT_CLASSES)})')
+    make.add_argument('--label', default=OBJECT, metavar='NAME',
                       help='class of the object of an OTB sequence (default: %(default)s)')
     make.add_argument('--camera-info', type=Path, metavar='YAML',
                       help='calibration, as camera_calibration writes it')

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from acme_tracking.cli.train_detector import count, positive, share
+from acme_tracking.labels import VEHICLE, VEHICLES
 from acme_tracking.networks import NAMES
 from acme_tracking.training.accuracy import as_text, summary
 from acme_tracking.training.classifier import Knobs, Phase, train
 from acme_tracking.training.crops import read_crops, split
-from acme_tracking.training.data import read, read_mapping, VEHICLE, VEHICLES
+from acme_tracking.training.data import read, read_mapping
 from acme_tracking.training.transfer import start
 import numpy as np
 

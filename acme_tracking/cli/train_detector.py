@@ -1,8 +1,14 @@
 """`acme_tracking train detector`: train the detector on image banks of any layout."""
 from __future__ import annotations
 
+from acme_tracking.labels import CLASSES
 from acme_tracking.share import shipped_weights
-from acme_tracking.training.data import CLASSES, labels_for, read, read_mapping, RenderedScenes
+from acme_tracking.training.data import (
+    labels_for,
+    read,
+    read_mapping,
+    RenderedScenes,
+)
 from acme_tracking.training.detector import Knobs, train
 from tqdm import tqdm
 

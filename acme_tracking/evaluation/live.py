@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 import shutil
 
+from acme_tracking.bags.rosbag import BagReader, DETECTIONS
 from acme_tracking.detections import Detections
-from acme_tracking.evaluation.bags import BagReader, DETECTIONS
 from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED, Outcome
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.processes import Processes

@@ -21,20 +21,19 @@ from acme_tracking.evaluation.sequences import (
     read_image,
     read_otb,
 )
+from acme_tracking.labels import CLASSES, OBJECT, VEHICLE
 from acme_tracking.sources import open_source
 import numpy as np
 
 # Names of the class numbers 1, 2 ... of a MOTChallenge file that does not say.
-CLASSES = ('car', 'truck', 'bus', 'motorcycle', 'person', 'vehicle')
-# What the object of an OTB sequence is called, which does not say.
-OTB_LABEL = 'object'
+MOT_CLASSES = (*CLASSES, VEHICLE)
 OTB_RATE, KITTI_RATE = 30.0, 10.0
 # KITTI's other types (vans, cyclists, trams, DontCare regions) are ignored, as its evaluation does
 # with all but the one that it is about.
 KITTI_CLASSES = {'Car': 'car', 'Truck': 'truck', 'Pedestrian': 'person'}
-# A region in which nothing was labelled, KITTI's DontCare: what lies inside is not scored.  It has
-# no identity; regions are numbered from REGION_ID on, so that every box has one.
-IGNORED_REGION, REGION_ID = 'dontcare', 1_000_000
+# An IGNORED_REGION, KITTI's DontCare, has no identity; regions are numbered from here on, so that
+# every box has one.
+REGION_ID = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +52,12 @@ class Recording:
     truth: list[Detections] | None = None
 
 
-def open_recording(path, rate: float = 0.0, classes=(), label: str = OTB_LABEL) -> Recording:
+def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> Recording:
     """
     Return the recording at a path, of the layout that is found there.
 
     rate: images per second; 0 for that of the source.  classes: names of the class numbers 1, 2
-    and so on of a MOTChallenge file (default: `classes` of its seqinfo.ini, or CLASSES).  label:
+    and so on of a MOTChallenge file (default: those of its seqinfo.ini, or MOT_CLASSES).  label:
     the class of an OTB object.  Raises FileNotFoundError for a missing path, and ValueError,
     naming file and line, for malformed labels.
     """
@@ -103,7 +102,7 @@ def _mot(folder, classes):
 def _mot_classes(folder):
     settings = configparser.ConfigParser()
     settings.read(folder / 'seqinfo.ini')
-    return settings.get('Sequence', 'classes', fallback=' '.join(CLASSES)).split()
+    return settings.get('Sequence', 'classes', fallback=' '.join(MOT_CLASSES)).split()
 
 
 def _mot_truth(file, length, classes):

@@ -21,10 +21,10 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from acme_tracking.evaluation import scores
-from acme_tracking.evaluation.bags import BagReader
+from acme_tracking.bags.rosbag import BagReader
 from acme_tracking.evaluation.sequence_run import LIVE, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
+from acme_tracking.metrics import tracking as scores
 import numpy as np
 from tqdm import tqdm
 

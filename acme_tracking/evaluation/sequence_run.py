@@ -13,9 +13,8 @@ import json
 import os
 from pathlib import Path
 
+from acme_tracking.bags.rosbag import ahead, BagReader
 from acme_tracking.detections import Detections
-from acme_tracking.evaluation import scores
-from acme_tracking.evaluation.bags import ahead, BagReader
 from acme_tracking.evaluation.cache import DetectionCache
 from acme_tracking.evaluation.live import play, read_outcome
 from acme_tracking.evaluation.lockstep import (
@@ -29,7 +28,8 @@ from acme_tracking.evaluation.lockstep import (
     Stopwatch,
 )
 from acme_tracking.evaluation.settings import hash_of_weights, Settings
-from acme_tracking.training.average_precision import Score
+from acme_tracking.metrics import tracking as scores
+from acme_tracking.metrics.average_precision import Score
 import cv2
 import numpy as np
 

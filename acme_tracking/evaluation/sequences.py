@@ -14,7 +14,8 @@ from pathlib import Path
 import re
 
 from acme_tracking import geometry
-from acme_tracking.scene import LABELS, Scene, TARGET_ID
+from acme_tracking.labels import CLASSES
+from acme_tracking.scene import Scene, TARGET_ID
 import cv2
 import numpy as np
 
@@ -246,7 +247,7 @@ def _crossing(family, seed, length, rate, rng):
     start = rng.uniform(0.25, 0.4) * length / rate
     return Scene(
         width=int(640 * enlarged), height=int(360 * enlarged), seed=seed, rate=rate, density=0.3,
-        target=LABELS[seed % len(LABELS)], target_speed=rng.uniform(2, 7),
+        target=CLASSES[seed % len(CLASSES)], target_speed=rng.uniform(2, 7),
         occlusion=(start, rng.uniform(0.3, 0.8)) if family == 'occlusion' else None)
 
 

@@ -6,7 +6,7 @@ import functools
 import importlib
 import time
 
-from acme_tracking.evaluation.bags import BagWriter, quality_of_service, typestore
+from acme_tracking.bags.rosbag import BagWriter, quality_of_service, typestore
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from acme_tracking.evaluation.bags import (
+from acme_tracking.bags.rosbag import (
     ahead,
     BagReader,
     BagWriter,

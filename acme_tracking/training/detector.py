@@ -17,9 +17,10 @@ import time
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD, SCORE_THRESHOLD
 from acme_tracking.detection.network import fuse, points
+from acme_tracking.labels import CLASSES
+from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
 from acme_tracking.training.augmentation import mosaic, view
-from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE
-from acme_tracking.training.data import CLASSES, labels_for, Sample
+from acme_tracking.training.data import labels_for, Sample
 from acme_tracking.training.objective import class_weights, loss
 from acme_tracking.training.optimizer import MuonAdamW
 from acme_tracking.training.processes import Processes

@@ -6,7 +6,7 @@ from pathlib import Path
 from acme_tracking import page
 from acme_tracking.detection.detector import Detector, SCORE_THRESHOLD
 from acme_tracking.drawing import draw_tracks
-from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE, RECALLS
+from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE, RECALLS
 import cv2
 from matplotlib.figure import Figure
 import numpy as np

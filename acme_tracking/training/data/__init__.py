@@ -8,19 +8,14 @@ synthetic road is a bank too: RenderedScenes.
 """
 from acme_tracking.training.data.bank import (
     Bank,
-    CLASSES,
     crops,
-    DONT_CARE,
     LabelledImage,
     labels_for,
     Sample,
-    VEHICLE,
-    VEHICLES,
 )
 from acme_tracking.training.data.layouts import LAYOUTS, read
 from acme_tracking.training.data.mapping import read_mapping
 from acme_tracking.training.data.rendered import RenderedScenes
 
-__all__ = ['Bank', 'CLASSES', 'crops', 'DONT_CARE', 'LabelledImage', 'labels_for',
-           'LAYOUTS', 'read', 'read_mapping', 'RenderedScenes', 'Sample', 'VEHICLE',
-           'VEHICLES']
+__all__ = ['Bank', 'crops', 'LabelledImage', 'labels_for', 'LAYOUTS', 'read', 'read_mapping',
+           'RenderedScenes', 'Sample']

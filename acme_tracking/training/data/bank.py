@@ -11,14 +11,11 @@ import logging
 from pathlib import Path
 
 from acme_tracking.geometry import as_boxes, clip, is_proper, widen
+from acme_tracking.labels import DONT_CARE, VEHICLE, VEHICLES
 from acme_tracking.training.data.images import decode
 import cv2
 import numpy as np
 
-CLASSES = ('car', 'truck', 'bus', 'motorcycle', 'person')
-VEHICLE = 'vehicle'  # a label that means any of VEHICLES: the publisher did not tell them apart
-VEHICLES = ('car', 'truck', 'bus')
-DONT_CARE = 'DontCare'  # label of an ignored box that may hold objects of any class (KITTI)
 GREY = 114  # paint of ignored boxes, as outside of an augmented image
 SMALLEST_CROP = 8.0  # pixels: a crop of which a side is shorter shows nothing
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from acme_tracking.training.data.bank import DONT_CARE, LabelledImage
+from acme_tracking.labels import DONT_CARE
+from acme_tracking.training.data.bank import LabelledImage
 from acme_tracking.training.data.images import image_files, image_size
 
 FOLDERS = (('image_2', 'label_2'), ('images', 'labels'))

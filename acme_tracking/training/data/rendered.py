@@ -1,8 +1,9 @@
 """The synthetic road of scene.py as an image bank, with exact boxes."""
 from __future__ import annotations
 
+from acme_tracking.labels import CLASSES
 from acme_tracking.scene import Scene
-from acme_tracking.training.data.bank import CLASSES, Sample
+from acme_tracking.training.data.bank import Sample
 import numpy as np
 
 SCENE_SEED = 1_000_000  # far from the seeds that people try, so that these stay unseen

@@ -7,7 +7,7 @@ precision at a threshold, the curves, and a confusion matrix.
 from __future__ import annotations
 
 from acme_tracking.geometry import area, as_boxes, iou
-from acme_tracking.training.data import DONT_CARE, VEHICLE, VEHICLES
+from acme_tracking.labels import DONT_CARE, VEHICLE, VEHICLES
 import numpy as np
 
 IOUS = np.linspace(0.5, 0.95, 10)  # AP is the mean over these, AP50 belongs to the first

@@ -1,7 +1,7 @@
 """
 The parts that the synthetic road scene is made of: camera, light, solid models, walkers, trees.
 
-Only `scene.py`, `scene_ground.py` and tests enter here.  World coordinates are metres, x to the
+Only `scene.py`, `ground.py` and tests enter here.  World coordinates are metres, x to the
 right, y along the road, z up, the camera above the origin.  Image coordinates are pixels with the
 top-left corner of the first pixel at (0, 0); polygons to be painted are (points, colour) with the
 points in whole sixteenths of a pixel, int32 (N, 2), as OpenCV takes them.  Colours are BGR, 0 to

@@ -15,10 +15,9 @@ import io
 
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
-from acme_tracking.evaluation import success
-from acme_tracking.evaluation.calibration import expected_calibration_error, reliability
-from acme_tracking.evaluation.recordings import IGNORED_REGION, OTB_LABEL
-from acme_tracking.training.data import VEHICLE, VEHICLES
+from acme_tracking.labels import IGNORED_REGION, OBJECT, VEHICLE, VEHICLES
+from acme_tracking.metrics import success
+from acme_tracking.metrics.calibration import expected_calibration_error, reliability
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -54,7 +53,7 @@ class Judged:
 
 def is_class(label: str, name: str) -> bool:
     """Tell whether a box with a label counts as one of a class of the truth."""
-    return label == name or name == OTB_LABEL or (name == VEHICLE and label in VEHICLES)
+    return label == name or name == OBJECT or (name == VEHICLE and label in VEHICLES)
 
 
 def judge(stamps, truth, tracks, classes=(), minimum_score: float = 0.0) -> Judged:

@@ -8,7 +8,7 @@ reduced, so that far lane markings stay smooth lines.
 from dataclasses import dataclass
 import math
 
-from acme_tracking import scene_models as models
+from acme_tracking.scene import models
 import cv2
 import numpy as np
 

@@ -9,12 +9,12 @@ any time, in any order and in any process.  No ROS here.
 from dataclasses import dataclass
 import math
 
-from acme_tracking import scene_models as models
-from acme_tracking.scene_ground import paint_background, Road, sample_noise, tile_noise
+from acme_tracking.labels import CLASSES
+from acme_tracking.scene import models
+from acme_tracking.scene.ground import paint_background, Road, sample_noise, tile_noise
 import cv2
 import numpy as np
 
-LABELS = ('car', 'truck', 'bus', 'motorcycle', 'person')
 TARGET_ID = 1
 STROLLER_ID = 2
 FIRST_LANE_ID = 3
@@ -32,7 +32,7 @@ class Truth:
     What an image shows: N objects with a part in the picture, hidden or not, far to near.
 
     boxes: float32 (N, 4), x1 y1 x2 y2 in pixels, the extent as if nothing stood before the object,
-    clipped to the image.  labels: str (N,), of `LABELS`.  ids: int64 (N,), the same for the same
+    clipped to the image.  labels: str (N,), of `CLASSES`.  ids: int64 (N,), the same for the same
     object in every image.  visibility: float32 (N,) in [0, 1], the share of the object's pixels
     that is inside the image and not hidden.
     """
@@ -148,7 +148,7 @@ class Scene:
         _check(seed >= 0, 'seed', seed, '0 or more')
         _check(0 < rate <= 1000, 'rate', rate, 'above 0 and at most 1000 images per second')
         _check(0 <= density <= 1, 'density', density, 'from 0 to 1')
-        _check(target is None or target in LABELS, 'target', target, f'None or one of {LABELS}')
+        _check(target is None or target in CLASSES, 'target', target, f'None or one of {CLASSES}')
         _check(0 < target_speed <= 50, 'target_speed', target_speed, 'above 0 and at most 50 m/s')
         self.width, self.height, self.seed = int(width), int(height), int(seed)
         self.rate, self.density = float(rate), float(density)
@@ -261,7 +261,7 @@ class Scene:
 
     def _plan_traffic(self, rng):
         mix = 0.5 * rng.dirichlet((9, 2.5, 1.5, 1.2)) + 0.5 * np.array((0.62, 0.18, 0.1, 0.1))
-        labels = [LABELS[k] for k in rng.choice(4, 40, p=mix)]
+        labels = [CLASSES[k] for k in rng.choice(4, 40, p=mix)]
         self._fleet = [(label, models.MODELS[label](rng)) for label in labels]
 
     def _plan_target(self, rng):

@@ -1,0 +1,1 @@
+"""rosbag2 in and out, without a ROS graph; it needs the message packages, never rclpy."""

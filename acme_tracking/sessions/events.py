@@ -13,7 +13,6 @@ from typing import Any
 from acme_tracking.detections import Detections
 import numpy as np
 
-
 # Events of every session
 
 
@@ -147,7 +146,7 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class PublishTracks:
-    """The tracks on the image of `stamp`: confirmed ones (coasting included) and tentative ones."""
+    """The tracks on the image of `stamp`: confirmed and coasting ones, and tentative ones."""
 
     stamp: int
     confirmed: Detections

@@ -54,7 +54,7 @@ def play(bag, topic: str, settings, folder: Path, detections=None) -> Path:
 
 def _given(parameters):
     """Leave out empty values: they are the defaults, and ROS reads an empty list as no value."""
-    return {key: value for key, value in parameters.items() if value not in ('', [])}
+    return {key: value for key, value in parameters.items() if value not in ('', [], ())}
 
 
 def read_outcome(path, stamps) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 import hashlib
 import importlib.metadata
+import json
 from pathlib import Path
 import platform
 
@@ -64,8 +65,7 @@ class Settings:
 
     def as_dict(self) -> dict:
         """Return the settings as JSON has them."""
-        return {key: list(value) if isinstance(value, tuple) else value
-                for key, value in asdict(self).items()}
+        return json.loads(json.dumps(asdict(self)))
 
 
 def read_parameters(path=None, changes=()) -> tuple[dict, dict]:

@@ -19,12 +19,13 @@ from acme_tracking.messages import (
     image_to_msg,
     stamp_to_ns,
 )
-from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
+from acme_tracking.nodes.managed import ManagedNode, run
+from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.parameters import parameter
+from acme_tracking.sessions.events import Report
 from acme_tracking.tracking.policy import REASONS
 from acme_tracking.tracking.track import State
 from acme_tracking.tracking.tracker import MultiObjectTracker, TrackingParameters
-from diagnostic_msgs.msg import DiagnosticStatus
 import numpy as np
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -38,7 +39,7 @@ TIME_JUMP = 100_000_000  # nanoseconds
 STARTUP_GRACE = 30.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrackerParameters(TrackingParameters):
     """The parameters of the core, and those of the node."""
 
@@ -80,6 +81,7 @@ class TrackerNode(ManagedNode):
 
     def activate(self):
         """Start to work and to listen."""
+        self._tracker.set_parameters(self.parameters)
         self._jobs = queue.SimpleQueue()
         self._received_images = self._taken_images = 0
         self._catching_up = False
@@ -99,8 +101,7 @@ class TrackerNode(ManagedNode):
 
     def parameters_changed(self, previous):
         """Use the new values from the next image on."""
-        if self._worker is not None:
-            self._put(self._tracker.set_parameters, self.parameters)
+        self._put(self._tracker.set_parameters, self.parameters)
 
     def _on_reset(self, _, response):
         dropped = sum(self._tracker.count(state) for state in State)
@@ -122,7 +123,7 @@ class TrackerNode(ManagedNode):
         self._put(self._process_answer, request, future)
 
     def _put(self, job, *arguments):
-        self._jobs.put(job and functools.partial(self._guarded(job), *arguments))
+        self._jobs.put(job and functools.partial(self.guarded(job), *arguments))
 
     # What the worker does
 
@@ -245,13 +246,13 @@ class TrackerNode(ManagedNode):
     # Diagnostics
 
     def diagnose(self):
-        """Return what came in, what is followed and what was asked for."""
+        """Report what came in, what is followed and what was asked for."""
         images = self._counts['images']
-        level, message = DiagnosticStatus.OK, 'tracking'
+        level, message = 'ok', 'tracking'
         if images == self._counts['images at last diagnosis']:
-            level, message = DiagnosticStatus.WARN, 'no images'
+            level, message = 'warning', 'no images'
         elif not self._detector_answers:
-            level, message = DiagnosticStatus.WARN, 'tracking without a detector'
+            level, message = 'warning', 'tracking without a detector'
         self._counts['images at last diagnosis'] = images
         values = {name: self._counts[name] for name in (
             'images', 'skipped_images', 'refused_images', 'refused_detections',
@@ -259,11 +260,11 @@ class TrackerNode(ManagedNode):
         values.update({f'requests.{reason}': self._requests[reason] for reason in REASONS})
         values.update({f'tracks.{state.value}': self._tracker.count(state)
                        for state in (State.CONFIRMED, State.COASTING, State.TENTATIVE)})
-        return level, message, {
+        self.perform([Report(level, message, {
             **values, 'request_timeouts': self._tracker.policy.timeouts,
             'detections_older_than_buffer': self._tracker.too_late,
             'buffer_megabytes': round(self._tracker.buffered_bytes / 1e6, 1),
-            'image_ms_median': round(1e3 * statistics.median(self._durations or [0]), 1)}
+            'image_ms_median': round(1e3 * statistics.median(self._durations or [0]), 1)})])
 
 
 def warm_up(parameters: TrackingParameters) -> None:

@@ -41,15 +41,15 @@ RECOVERY_SHARE = 0.5
 MAXIMUM_EARLY = 10
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrackingParameters(RequestParameters):
     """How objects are followed; durations in seconds of image time."""
 
     tracker: str = parameter(
-        'correlation', 'The visual tracker.', choices=TRACKER_NAMES, read_only=True)
+        'correlation', 'The visual tracker.', choices=TRACKER_NAMES, applies='configure')
     tracker_weights: list[str] = parameter(
         [], 'Files of the visual tracker: backbone and neckhead of nano, or the one of vit.',
-        read_only=True)
+        applies='configure')
     confidence_threshold: float = parameter(
         0.2, 'A track whose confidence is not at least this coasts.', minimum=0.0, maximum=1.0)
     max_coast: float = parameter(
@@ -66,9 +66,10 @@ class TrackingParameters(RequestParameters):
         0.3, 'Overlap from which a detection may belong to a track.', minimum=0.01, maximum=1.0)
     buffer_seconds: float = parameter(
         2.0, 'How late a detection may be and still be replayed.',
-        minimum=0.0, maximum=60.0, read_only=True)
+        minimum=0.0, maximum=60.0, applies='configure')
     buffer_megabytes: float = parameter(
-        500.0, 'Memory for the images to replay.', minimum=1.0, maximum=100000.0, read_only=True)
+        500.0, 'Memory for the images to replay.', minimum=1.0, maximum=100000.0,
+        applies='configure')
     replay_images: int = parameter(
         6, 'A replay uses at most so many images, spread evenly, to bound its cost.',
         minimum=1, maximum=1000)
@@ -124,7 +125,7 @@ class MultiObjectTracker:
         self.stamp: int | None = None
 
     def set_parameters(self, parameters: TrackingParameters) -> None:
-        """Use other parameters from now on; those fixed at start are ignored."""
+        """Use other parameters from now on; those that were read when it was made are ignored."""
         self.parameters = self.policy.parameters = parameters
 
     @property

@@ -277,7 +277,9 @@ def test_wrong_parameters_are_refused(graph, name, value):
 def test_index_of_a_device_may_be_a_number(graph):
     node = graph.add(CameraNode())
     result, = node.set_parameters([Parameter('source', value=0)])
-    assert result.successful and node.parameters.source == '0'
+    assert result.successful
+    node.start()
+    assert node.parameters.source == '0'
 
 
 def test_missing_device_is_tried_again_and_reported(start, listener):

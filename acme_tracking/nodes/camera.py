@@ -23,8 +23,10 @@ from acme_tracking.messages import (
     image_to_msg,
     scale_camera_info,
 )
-from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
+from acme_tracking.nodes.managed import ManagedNode, run
+from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.parameters import parameter
+from acme_tracking.sessions.events import Report
 from acme_tracking.sources import (
     check_support,
     DEFAULT_RATE,
@@ -34,12 +36,10 @@ from acme_tracking.sources import (
     Schedule,
 )
 import cv2
-from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-AT_CONFIGURE = 'Takes effect when the node is configured.'
 # Seconds between the arrival of the last awaited subscription and the first image: the publisher
 # knows of the match before the other side does, and only then are images received.
 SETTLE = 0.5
@@ -50,14 +50,14 @@ LINGER = 0.5
 LAST_ACKNOWLEDGEMENTS = 2.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class CameraParameters:
     """The parameters of the camera node."""
 
     source: str = parameter(
         'synthetic', "'synthetic' (a rendered road), a video file, a folder of images, the index "
         'or path of a device, a URL (rtsp://, http:// ...), or gstreamer: and a pipeline that '
-        f'ends in appsink. {AT_CONFIGURE}')
+        'ends in appsink.', applies='configure')
     rate: float = parameter(
         0.0, 'Images per second; 0 for the rate of the source. A live source is thinned to it.',
         minimum=0.0, maximum=1000.0)
@@ -68,53 +68,49 @@ class CameraParameters:
     duration: float = parameter(
         0.0, 'End after so many seconds of the source; 0 for its own end.', minimum=0.0)
     width: int = parameter(
-        0, 'Width to resize images to; 0 to keep it, or in proportion to the height. '
-        f'{AT_CONFIGURE}', minimum=0, maximum=8192)
+        0, 'Width to resize images to; 0 to keep it, or in proportion to the height.',
+        minimum=0, maximum=8192, applies='configure')
     height: int = parameter(
-        0, 'Height to resize images to; 0 to keep it, or in proportion to the width. '
-        f'{AT_CONFIGURE}', minimum=0, maximum=8192)
+        0, 'Height to resize images to; 0 to keep it, or in proportion to the width.',
+        minimum=0, maximum=8192, applies='configure')
     frame_id: str = parameter(
         'camera_optical_frame', 'Frame of the headers: the optical frame of the camera.')
     camera_info_url: str = parameter(
         '', 'Calibration file (YAML of camera_calibration, a path or file://) for camera_info, '
-        f'scaled to the size of the images; empty for their size and zeros. {AT_CONFIGURE}')
+        'scaled to the size of the images; empty for their size and zeros.', applies='configure')
     compressed: bool = parameter(
-        False, f'Publish image_raw/compressed (JPEG) too. {AT_CONFIGURE}')
+        False, 'Publish image_raw/compressed (JPEG) too.', applies='configure')
     jpeg_quality: int = parameter(80, 'Quality of compressed images.', minimum=1, maximum=100)
     wait_for_subscribers: int = parameter(
         0, 'A recorded source begins when its images have so many subscriptions, so that they get '
         'all of it.', minimum=0, maximum=1000)
     stream_timeout: float = parameter(
-        5.0, 'A live source without an image for so many seconds is opened again. '
-        f'{AT_CONFIGURE}', minimum=0.1, maximum=600.0)
+        5.0, 'A live source without an image for so many seconds is opened again.', minimum=0.1,
+        maximum=600.0, applies='configure')
     reconnect_initial: float = parameter(
         0.5, 'Seconds until a live source that dropped is opened again; doubled after each '
-        f'failure. {AT_CONFIGURE}', minimum=0.01, maximum=600.0)
+        'failure.', minimum=0.01, maximum=600.0, applies='configure')
     reconnect_maximum: float = parameter(
-        10.0, f'Longest time in seconds between two attempts. {AT_CONFIGURE}', minimum=0.01,
-        maximum=3600.0)
-    scene_width: int = parameter(640, f'Width of the rendered road. {AT_CONFIGURE}', minimum=64,
-                                 maximum=8192)
-    scene_height: int = parameter(360, f'Height of the rendered road. {AT_CONFIGURE}', minimum=64,
-                                  maximum=8192)
+        10.0, 'Longest time in seconds between two attempts.', minimum=0.01,
+        maximum=3600.0, applies='configure')
+    scene_width: int = parameter(640, 'Width of the rendered road.', minimum=64,
+                                 maximum=8192, applies='configure')
+    scene_height: int = parameter(360, 'Height of the rendered road.', minimum=64,
+                                  maximum=8192, applies='configure')
     scene_seed: int = parameter(
-        0, f'Chooses road, light and traffic of the rendered road. {AT_CONFIGURE}', minimum=0)
+        0, 'Chooses road, light and traffic of the rendered road.', minimum=0,
+        applies='configure')
     scene_density: float = parameter(
-        0.2, f'Traffic on the rendered road. {AT_CONFIGURE}', minimum=0.0, maximum=1.0)
+        0.2, 'Traffic on the rendered road.', minimum=0.0, maximum=1.0, applies='configure')
     scene_target: str = parameter(
         '', 'One more object on the rendered road, which goes to and fro across the picture: car, '
-        f'truck, bus, motorcycle or person; empty for none. {AT_CONFIGURE}',
-        choices=('', 'car', 'truck', 'bus', 'motorcycle', 'person'))
+        'truck, bus, motorcycle or person; empty for none.',
+        choices=('', 'car', 'truck', 'bus', 'motorcycle', 'person'), applies='configure')
     scene_target_speed: float = parameter(
-        4.0, f'Metres per second of scene_target. {AT_CONFIGURE}', minimum=0.01, maximum=50.0)
+        4.0, 'Metres per second of scene_target.', minimum=0.01, maximum=50.0, applies='configure')
     scene_occlusion: list[float] = parameter(
         [], 'When a board hides scene_target (or else the object nearest to the middle) on the '
-        f'rendered road: [start, duration] in seconds; empty for never. {AT_CONFIGURE}')
-
-    def __post_init__(self):
-        """Take the index of a device also where ROS reads a number."""
-        if isinstance(self.source, int) and not isinstance(self.source, bool):
-            self.source = str(self.source)
+        'rendered road: [start, duration] in seconds; empty for never.', applies='configure')
 
 
 class CameraNode(ManagedNode):
@@ -262,7 +258,7 @@ class CameraNode(ManagedNode):
         self._state = 'ended'
         self.get_logger().info(f'the source ended after {self._images} images')
         self._wait_until_delivered(self._raw, self._info, self._compressed)
-        self.publish_diagnostics()
+        self.diagnose()
         if self.parameters.on_end == 'exit':
             self._wait_until_delivered(self._diagnostics)
             if not self._stopped.wait(LINGER):
@@ -321,13 +317,12 @@ class CameraNode(ManagedNode):
         reader = self._reader
         if reader is not None and state != 'ended':
             state, error = reader.state, reader.error
-        level = {'running': DiagnosticStatus.OK, 'ended': DiagnosticStatus.OK,
-                 'waiting': DiagnosticStatus.WARN, 'opening': DiagnosticStatus.WARN}.get(
-                     state, DiagnosticStatus.ERROR)
-        return level, f'{state}: {error}' if error else state, {
+        level = {'running': 'ok', 'ended': 'ok', 'waiting': 'warning',
+                 'opening': 'warning'}.get(state, 'error')
+        self.perform([Report(level, f'{state}: {error}' if error else state, {
             'source': self.parameters.source, 'state': state, 'images': self._images,
             'rate': round(self._rate(), 2), 'reconnects': reader.reconnects if reader else 0,
-            'subscriptions': self._listeners()}
+            'subscriptions': self._listeners()})])
 
     def _rate(self):
         """Return the images per second of the last seconds; 0 when none came lately."""

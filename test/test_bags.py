@@ -11,15 +11,15 @@ pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 
 from acme_tracking import geometry  # noqa: E402
-from acme_tracking.bags.rosbag import (  # noqa: E402
-    BagReader,
-    BagWriter,
+from acme_tracking.bags.reading import BagReader  # noqa: E402
+from acme_tracking.bags.topics import (  # noqa: E402
     DETECTIONS,
     IMAGE,
     IMAGE_QOS,
     RELIABLE_QOS,
     typestore,
 )
+from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.cli.bag import START  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402

@@ -6,9 +6,8 @@ import itertools
 from pathlib import Path
 import shutil
 
-from acme_tracking.bags.rosbag import (
-    BagReader,
-    BagWriter,
+from acme_tracking.bags.reading import BagReader
+from acme_tracking.bags.topics import (
     CAMERA_INFO,
     COMPRESSED,
     DETECTIONS,
@@ -16,8 +15,8 @@ from acme_tracking.bags.rosbag import (
     IMAGE,
     IMAGE_QOS,
     RELIABLE_QOS,
-    STORAGES,
 )
+from acme_tracking.bags.writing import BagWriter, STORAGES
 from acme_tracking.evaluation.recordings import MOT_CLASSES, open_recording
 from acme_tracking.labels import OBJECT
 from acme_tracking.messages import (

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 import shutil
 
-from acme_tracking.bags.rosbag import BagReader, DETECTIONS
+from acme_tracking.bags.reading import BagReader
+from acme_tracking.bags.topics import DETECTIONS
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED, Outcome
 from acme_tracking.messages import stamp_to_ns

@@ -104,6 +104,15 @@ def test_make_and_read_back(mot, tmp_path, storage, capsys):
     assert '6 on /front/image_raw, 32 x 24, 5 Hz' in printed and '2 objects' in printed
 
 
+def test_a_class_without_a_name_is_said(mot, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(['bag', 'make', str(mot), str(tmp_path / 'bag'), '--classes', 'car', ''])
+    assert 'the name of a class must not be empty' in capsys.readouterr().err
+    (mot / 'seqinfo.ini').write_text('[Sequence]\nimDir=img1\nclasses=\n')
+    assert main(['bag', 'make', str(mot), str(tmp_path / 'bag')]) == 1
+    assert 'seqinfo.ini: classes must name at least one' in capsys.readouterr().err
+
+
 def test_other_readers_agree_on_mcap(mot, tmp_path):
     reader = pytest.importorskip('mcap.reader')
     decoder = pytest.importorskip('mcap_ros2.decoder')

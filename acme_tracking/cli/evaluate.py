@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 import sys
 
+from acme_tracking.cli.arguments import class_name
 from acme_tracking.evaluation.modes import MODES, TWO_PHASE
 from acme_tracking.evaluation.report import table, write_report
 from acme_tracking.evaluation.run import evaluate, METRICS, SETTINGS
@@ -47,7 +48,7 @@ def add_arguments(parser) -> None:
     parser.add_argument('--minimum-score', type=float, default=defaults.minimum_score,
                         help='tracks of this package with a lower score do not count '
                         '(default: %(default)s)')
-    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME',
+    parser.add_argument('--classes', nargs='+', default=(), type=class_name, metavar='NAME',
                         help='classes that count (default: all of the truth)')
     parser.add_argument('--images', default='', metavar='TOPIC',
                         help='images, where a bag has those of several cameras')

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 import shutil
 
-from acme_tracking.bags.rosbag import BagReader, DETECTIONS
+from acme_tracking.bags.reading import BagReader
+from acme_tracking.bags.topics import DETECTIONS
 from acme_tracking.evaluation.outcome import COASTING, FOLLOWED, Outcome
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.processes import Processes

@@ -21,7 +21,7 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from acme_tracking.bags.rosbag import BagReader
+from acme_tracking.bags.reading import BagReader
 from acme_tracking.evaluation.sequence_run import LIVE, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
 from acme_tracking.metrics import tracking as scores

@@ -14,7 +14,8 @@ import json
 import os
 from pathlib import Path
 
-from acme_tracking.bags.rosbag import ahead, BagReader
+from acme_tracking.bags.ahead import ahead
+from acme_tracking.bags.reading import BagReader
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.cache import DetectionCache
 from acme_tracking.evaluation.live import play, read_outcome
@@ -27,6 +28,7 @@ from acme_tracking.evaluation.modes import (
     ON_DEMAND,
     Stopwatch,
 )
+from acme_tracking.evaluation.mot import write_mot
 from acme_tracking.evaluation.settings import hash_of_weights, Settings
 from acme_tracking.evaluation.simulation import Simulation
 from acme_tracking.metrics import tracking as scores
@@ -311,12 +313,12 @@ def _write_texts(out, name, images, truth, outcomes):
     """Write tracks and truth in MOTChallenge layout, as TrackEval and others read them."""
     number = {stamp: index for index, stamp in enumerate(images.times, 1)}
     for mode, outcome in outcomes.items():
-        scores.write_mot(out / 'tracks' / mode / 'data' / f'{name}.txt',
-                         [number[stamp] for stamp in outcome.stamps], outcome.tracks)
+        write_mot(out / 'tracks' / mode / 'data' / f'{name}.txt',
+                  [number[stamp] for stamp in outcome.stamps], outcome.tracks)
     if truth:
         folder = out / 'gt' / name
-        scores.write_mot(folder / 'gt' / 'gt.txt', number.values(),
-                         [truth.get(stamp, Detections.empty()) for stamp in number], truth=True)
+        write_mot(folder / 'gt' / 'gt.txt', number.values(),
+                  [truth.get(stamp, Detections.empty()) for stamp in number], truth=True)
         (folder / 'seqinfo.ini').write_text(
             f'[Sequence]\nname={name}\nseqLength={len(number)}\nimWidth={images.size[0]}\n'
             f'imHeight={images.size[1]}\n')

@@ -11,13 +11,10 @@ import sys
 import threading
 import time
 
-from acme_tracking.bags.rosbag import (
-    ahead,
-    BagReader,
-    BagWriter,
-    DETECTIONS,
-    quality_of_service,
-)
+from acme_tracking.bags.ahead import ahead
+from acme_tracking.bags.reading import BagReader
+from acme_tracking.bags.topics import DETECTIONS, quality_of_service
+from acme_tracking.bags.writing import BagWriter
 from acme_tracking.evaluation.live import PUBLISHED, READY, TOPICS
 from acme_tracking.messages import image_to_msg, ns_to_stamp
 from acme_tracking.nodes.managed import ManagedNode, run

@@ -24,7 +24,13 @@ from acme_tracking.tracking.association import pair
 from acme_tracking.tracking.buffer import ImageBuffer
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
-from acme_tracking.tracking.visual import make_tracker, start_all, TRACKER_NAMES, update_all
+from acme_tracking.tracking.visual import (
+    can_be_moved,
+    make_tracker,
+    start_all,
+    TRACKER_NAMES,
+    update_all,
+)
 import numpy as np
 
 # A track is dropped when less than this share of its box lies inside the image.
@@ -325,7 +331,7 @@ class MultiObjectTracker:
     def _follow(self, looking, stamp, image, tracks):
         """Take tracks to a later image; the visual trackers of those `looking` all at once."""
         for track in looking:
-            if track.turns:
+            if track.turns and can_be_moved(track.visual):
                 track.visual.expect(track.predict(stamp))
         seen = dict(zip([track.id for track in looking],
                         update_all([track.visual for track in looking], image)))

@@ -2,9 +2,9 @@
 from pathlib import Path
 
 from acme_tracking.nodes.camera import CameraParameters
-from acme_tracking.nodes.detector import DetectorParameters
 from acme_tracking.nodes.tracker import TrackerParameters
 from acme_tracking.parameters import markdown_table
+from acme_tracking.sessions.detection import DetectorParameters
 
 INTRODUCTION = """# Parameters
 

@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
-from acme_tracking.detection import Detector
 from acme_tracking.detection.checkpoint import save, Specification
+from acme_tracking.detection.detector import Detector
 from acme_tracking.messages import (
     detections_from_msg,
     image_to_compressed,

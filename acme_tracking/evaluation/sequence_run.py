@@ -86,7 +86,7 @@ def make_mode(mode: str, settings: Settings, detect: Stopwatch, every: int):
 
 def make_detector(settings: Settings, threads: int):
     """Return the CNN with the parameters of the settings."""
-    from acme_tracking.detection import Detector
+    from acme_tracking.detection.detector import Detector
     return Detector.from_parameters(with_values(settings.detector, {'threads': threads}))
 
 

@@ -16,13 +16,11 @@ import queue
 import threading
 import time
 
-from acme_tracking.detection import Detector
-from acme_tracking.detection.detector import MAXIMUM_TILES, NMS_THRESHOLD, SCORE_THRESHOLD, SIDES
-from acme_tracking.detection.suppression import ONE_OBJECT_IOU
+from acme_tracking.detection.detector import Detector
 from acme_tracking.messages import detections_to_msg, image_from_compressed, image_from_msg
 from acme_tracking.nodes.managed import ManagedNode, run
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
-from acme_tracking.parameters import parameter
+from acme_tracking.sessions.detection import DetectorParameters
 from acme_tracking.sessions.events import Report
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
@@ -31,50 +29,6 @@ from vision_msgs.msg import Detection2DArray
 
 WARM_UP_SHAPE = (480, 640, 3)
 RELOADING = {'weights', 'classifier', 'refined_classes'}  # parameters that build a new detector
-
-
-@dataclass(frozen=True)
-class DetectorParameters:
-    """The parameters of the detector node."""
-
-    mode: str = parameter(
-        'on_request', 'When the CNN runs: on each call of redetect, or on every image that it can '
-        'keep up with (calls are answered too).', choices=('on_request', 'continuous'))
-    score_threshold: float = parameter(
-        SCORE_THRESHOLD, 'Objects with a lower score are not published.', minimum=0.0, maximum=1.0)
-    nms_threshold: float = parameter(
-        NMS_THRESHOLD, 'Of two boxes of a class with a higher IoU only the better one is '
-        f'published; of two classes, where it is above {ONE_OBJECT_IOU} too.', minimum=0.0,
-        maximum=1.0)
-    classes: list[str] = parameter(
-        [], 'Names of the classes to publish, for example [car, bus]; empty for all.')
-    input_size: int = parameter(
-        0, 'Images are resized to the area of a square of this side, in pixels, for the CNN; 0 '
-        'for the size that the weights were trained for. Larger finds smaller objects and takes '
-        'longer.', minimum=0, maximum=SIDES[1])
-    tiles: int = parameter(
-        1, 'Above 1 the CNN also looks at so many overlapping columns times rows of the image, '
-        'each at input_size: for small objects in large images. 2 takes 5 times as long, 3 takes '
-        '10 times.', minimum=1, maximum=MAXIMUM_TILES)
-    weights: str = parameter(
-        '', 'Checkpoint (.safetensors); empty for the one in the package. Read whenever it is '
-        'set, also to the same path; a bad one is refused and the present one goes on.')
-    classifier: str = parameter(
-        '', 'Checkpoint of a classifier that gives every object a class of its own, for example '
-        'kinds of vehicles; empty for none. The score becomes the geometric mean of both, after '
-        'score_threshold. Read whenever it is set, like weights.')
-    refined_classes: list[str] = parameter(
-        [], 'Classes of the detector whose objects the classifier names, for example '
-        '[car, truck, bus]; empty for all.')
-    device: str = parameter(
-        'auto', 'Where the CNN runs; auto takes CUDA if there is any.',
-        choices=('auto', 'cpu', 'cuda'), applies='configure')
-    half: bool = parameter(True, 'Half precision on CUDA.', applies='configure')
-    threads: int = parameter(
-        0, 'CPU threads of the CNN; 0 for as many as there are cores.', minimum=0, maximum=256,
-        applies='configure')
-    compressed: bool = parameter(
-        False, 'Subscribe to image_raw/compressed instead of image_raw.', applies='activate')
 
 
 @dataclass

@@ -129,6 +129,23 @@ class RunFinished:
     error: str = ''
 
 
+@dataclass(frozen=True)
+class WeightsSet:
+    """Somebody set the weights, or what is loaded with them, perhaps to the same files again."""
+
+    time: int
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class WeightsLoaded:
+    """The weights of these parameters are used from now on, unless there is an `error`."""
+
+    time: int
+    parameters: Any
+    error: str = ''
+
+
 # Actions of every session
 
 
@@ -204,3 +221,17 @@ class Answer:
     caller: Any
     success: bool
     message: str
+
+
+@dataclass(frozen=True)
+class LoadWeights:
+    """Load the weights of these parameters, after the run in progress: `WeightsLoaded` follows."""
+
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class RestoreWeights:
+    """Set these parameters back to what is in use."""
+
+    values: dict

@@ -13,7 +13,7 @@ from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation.live import PUBLISHED, read_outcome  # noqa: E402
-from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED  # noqa: E402
+from acme_tracking.evaluation.outcome import COASTING, FOLLOWED  # noqa: E402
 from acme_tracking.messages import detections_to_msg, ns_to_stamp  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from test_evaluate import evaluate, perfect, write_scene  # noqa: E402, F401

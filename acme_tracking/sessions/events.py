@@ -121,6 +121,63 @@ class RunFinished:
     error: str = ''
 
 
+# Events of the camera session
+
+
+@dataclass(frozen=True)
+class Activated:
+    """Images are to be published from now on."""
+
+    time: int
+
+
+@dataclass(frozen=True)
+class Deactivated:
+    """No image is to be published any more."""
+
+    time: int
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """So many subscriptions of the images there are now."""
+
+    time: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRead:
+    """The source gave an image; `stamp` is when it came, None for one of a recording."""
+
+    time: int
+    image: Any
+    stamp: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceEnded:
+    """The source has no more images; `early` says what is missing of a recording."""
+
+    time: int
+    early: str = ''
+
+
+@dataclass(frozen=True)
+class SourceFailed:
+    """The source could not be opened or read, and why."""
+
+    time: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Woken:
+    """The time of the latest `WaitUntil` has come."""
+
+    time: int
+
+
 # Actions of every session
 
 
@@ -196,3 +253,47 @@ class Answer:
     caller: Any
     success: bool
     message: str
+
+
+# Actions of the camera session
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """Open the live source of these parameters; each of its images comes as `ImageRead`."""
+
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class CloseSource:
+    """Leave the live source, even while it hangs; nothing of it may come any more."""
+
+
+@dataclass(frozen=True)
+class ReadNext:
+    """Read one image of the recording, the first when it is to `restart`."""
+
+    restart: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Publish:
+    """Publish an image; `stamp` None is the time at which it is published."""
+
+    image: Any
+    stamp: int | None
+
+
+@dataclass(frozen=True)
+class WaitUntil:
+    """Send `Woken` at this time, and no more at the one before; None for never."""
+
+    time: int | None
+
+
+@dataclass(frozen=True)
+class End:
+    """When everything has been delivered, end the process with this exit status."""
+
+    status: int

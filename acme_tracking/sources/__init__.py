@@ -12,7 +12,13 @@ has a file of its own.  Nothing here knows ROS, threads or clocks.
 """
 from acme_tracking.sources.files import image_files, local_path
 from acme_tracking.sources.opening import check_support, is_live, open_source
-from acme_tracking.sources.source import DEFAULT_RATE, Source, SourceUnavailable
+from acme_tracking.sources.source import (
+    DEFAULT_RATE,
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    Source,
+    SourceUnavailable,
+)
 
-__all__ = ['check_support', 'DEFAULT_RATE', 'image_files', 'is_live', 'local_path', 'open_source',
-           'Source', 'SourceUnavailable']
+__all__ = ['check_support', 'DEFAULT_RATE', 'HIGHEST_RATE', 'image_files', 'is_live', 'local_path',
+           'LOWEST_RATE', 'open_source', 'Source', 'SourceUnavailable']

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from acme_tracking.sources.files import image_files, IMAGE_SUFFIXES
-from acme_tracking.sources.source import HIGHEST_RATE, Source
+from acme_tracking.sources.source import HIGHEST_RATE, LOWEST_RATE, Source
 import cv2
 
 FOLDER_RATE = 10.0  # images per second of a folder that does not say
@@ -62,8 +62,9 @@ def _sequence_rate(path):
     try:
         parser.read(path, encoding='utf-8')
         rate = parser.getfloat('Sequence', 'frameRate')
-        if not 0 < rate <= HIGHEST_RATE:
-            raise ValueError(f'frameRate must be above 0 and at most {HIGHEST_RATE:g}, got {rate}')
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise ValueError(f'frameRate must be in [{LOWEST_RATE:g}, {HIGHEST_RATE:g}], '
+                             f'got {rate}')
     except (configparser.Error, ValueError) as error:
         logger.warning('%s gives no rate, %g images per second are assumed: %s', path, FOLDER_RATE,
                        error)

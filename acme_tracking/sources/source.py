@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 DEFAULT_RATE = 30.0  # images per second of a video that does not say, and of a rendered scene
-HIGHEST_RATE = 1000.0  # what a file says above it is a mistake
+LOWEST_RATE, HIGHEST_RATE = 0.001, 1000.0  # what a source says beyond them is a mistake
 
 
 class SourceUnavailable(OSError):

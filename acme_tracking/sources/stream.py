@@ -1,7 +1,7 @@
 """What comes by itself: a device, a network stream or a pipeline as a source."""
 from __future__ import annotations
 
-from acme_tracking.sources.source import HIGHEST_RATE, Source, SourceUnavailable
+from acme_tracking.sources.source import HIGHEST_RATE, LOWEST_RATE, Source, SourceUnavailable
 import cv2
 
 GSTREAMER = 'gstreamer:'
@@ -27,7 +27,7 @@ class StreamSource(Source):
         self._first = image
         self.size = image.shape[1::-1]
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 0 < rate <= HIGHEST_RATE else 0.0
+        self.rate = rate if LOWEST_RATE <= rate <= HIGHEST_RATE else 0.0
 
     def read(self):
         """Wait for the next image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from acme_tracking.sources.source import DEFAULT_RATE, HIGHEST_RATE, Source
+from acme_tracking.sources.source import DEFAULT_RATE, HIGHEST_RATE, LOWEST_RATE, Source
 import cv2
 
 # Containers that state how many images they hold; of others OpenCV guesses from the duration.
@@ -28,7 +28,7 @@ class VideoSource(Source):
             raise self._no_video()
         self.size = first.shape[1::-1]
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 0 < rate <= HIGHEST_RATE else DEFAULT_RATE
+        self.rate = rate if LOWEST_RATE <= rate <= HIGHEST_RATE else DEFAULT_RATE
         self.restart()
 
     def read(self):

@@ -16,14 +16,8 @@ import subprocess
 import sys
 import time
 
-from acme_tracking.bags.rosbag import (
-    BagWriter,
-    COMPRESSED,
-    DETECTIONS,
-    GROUND_TRUTH,
-    IMAGE_QOS,
-    RELIABLE_QOS,
-)
+from acme_tracking.bags.topics import COMPRESSED, DETECTIONS, GROUND_TRUTH, IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.bags.writing import BagWriter
 from acme_tracking.cli.bag import START
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.cache import DetectionCache

@@ -9,10 +9,16 @@ from acme_tracking.parameters import markdown_table
 INTRODUCTION = """# Parameters
 
 Rendered from the code by `python docs/render_parameters.py`.  All durations are in seconds.  A
-value out of its range is refused with a message that names it.  Parameters that are not fixed can
-be changed while the node runs (`ros2 param set /tracker max_coast 1.5`).  Every node also has
-`autostart` (default true: configure and activate at start) and `qos_overrides` for each of its
-topics.
+value out of its range is refused with a message that names it, and a name in a parameters file
+that no parameter has is a warning that names the nearest.
+
+A value that is set while the node runs (`ros2 param set /tracker max_coast 1.5`) counts when the
+column *applies* says: `live` at once, `activate` or `configure` when the node is activated or
+configured next (the answer and the log say so), `start` never, it is refused.  An empty list may
+also be left out.
+
+Every node also has `autostart` (default true: configure and activate at start) and
+`qos_overrides` for each of its topics.
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 
-from acme_tracking.bags.rosbag import BagReader  # noqa: E402
+from acme_tracking.bags.reading import BagReader  # noqa: E402
 from acme_tracking.messages import image_to_msg  # noqa: E402
 import numpy as np  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402

@@ -11,15 +11,15 @@ pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 
 from acme_tracking import geometry  # noqa: E402
-from acme_tracking.bags.rosbag import (  # noqa: E402
-    BagReader,
-    BagWriter,
+from acme_tracking.bags.reading import BagReader  # noqa: E402
+from acme_tracking.bags.topics import (  # noqa: E402
     DETECTIONS,
     IMAGE,
     IMAGE_QOS,
     RELIABLE_QOS,
     typestore,
 )
+from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.cli.bag import START  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
@@ -102,6 +102,15 @@ def test_make_and_read_back(mot, tmp_path, storage, capsys):
     assert main(['bag', 'info', str(bag)]) == 0
     printed = capsys.readouterr().out
     assert '6 on /front/image_raw, 32 x 24, 5 Hz' in printed and '2 objects' in printed
+
+
+def test_a_class_without_a_name_is_said(mot, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(['bag', 'make', str(mot), str(tmp_path / 'bag'), '--classes', 'car', ''])
+    assert 'the name of a class must not be empty' in capsys.readouterr().err
+    (mot / 'seqinfo.ini').write_text('[Sequence]\nimDir=img1\nclasses=\n')
+    assert main(['bag', 'make', str(mot), str(tmp_path / 'bag')]) == 1
+    assert 'seqinfo.ini: classes must name at least one' in capsys.readouterr().err
 
 
 def test_other_readers_agree_on_mcap(mot, tmp_path):

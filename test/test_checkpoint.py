@@ -1,5 +1,7 @@
 """Checkpoints: the round trip, and files that must be refused with a reason."""
+import errno
 import json
+from pathlib import Path
 import pickle
 import struct
 
@@ -56,6 +58,35 @@ def test_full_precision_is_exact(tmp_path):
     loaded, _ = checkpoint.load(tmp_path / 'full.safetensors')
     for name, tensor in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(('value', 'half', 'reason'), [
+    (7e4, True, 'lateral.0.weight holds 70000, above 65504'),
+    (float('nan'), True, 'lateral.0.weight holds values that are not finite'),
+    (float('inf'), False, 'lateral.0.weight holds values that are not finite')])
+def test_weights_that_a_file_cannot_hold_are_not_written(saved, value, half, reason):
+    path, network = saved
+    before = path.read_bytes()
+    with torch.no_grad():
+        network.lateral[0].weight[0, 0] = value
+    with pytest.raises(ValueError, match=reason):
+        checkpoint.save(path, network, SPECIFICATION, half=half)
+    assert path.read_bytes() == before, 'the checkpoint of before is still there'
+
+
+def test_a_disk_that_fails_leaves_the_checkpoint_of_before(saved, monkeypatch):
+    path, network = saved
+    before = path.read_bytes()
+
+    def full(self, content):
+        with self.open('wb') as file:
+            file.write(content[:1000])
+        raise OSError(errno.ENOSPC, 'no space left')
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    with pytest.raises(OSError, match='no space left'):
+        checkpoint.save(path, network, SPECIFICATION, half=False)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path], 'and nothing beside it'
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -122,6 +153,7 @@ def test_a_header_that_is_not_json_is_refused(saved):
     ('classes', ['car', 'car'], 'classes'),
     ('classes', 'car', 'classes'),
     ('classes', ['car', 3], 'classes'),
+    ('classes', ['car', ''], 'none of them empty'),
     ('input_size', 0, 'input_size'),
     ('input_size', 10 ** 9, 'input_size'),
     ('input_size', '384', 'input_size'),

@@ -108,6 +108,12 @@ def test_a_stopped_training_goes_on_exactly(discs, tmp_path):
         torch.testing.assert_close(second['network'][name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def test_a_training_goes_on_with_the_knobs_it_began_with(discs, tmp_path):
+    learn(discs, tmp_path, epochs=1)
+    with pytest.raises(ValueError, match=r"began with loss 'cross_entropy' \(now 'mse'\); go on"):
+        learn(discs, tmp_path, epochs=2, resume=True, knobs=Knobs(batch=9, loss='mse'))
+
+
 def test_nothing_to_resume_is_an_error(discs, tmp_path):
     with pytest.raises(ValueError, match='nothing to resume'):
         learn(discs, tmp_path, resume=True)

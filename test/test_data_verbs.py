@@ -116,6 +116,16 @@ def test_a_conversion_never_mixes_banks(tmp_path, layout, out, reason, capsys):
     assert reason in capsys.readouterr().err
 
 
+def test_an_empty_class_name_is_said(tmp_path, capsys):
+    path = banks.coco(tmp_path, [annotation([4, 5, 10, 20])], [{'id': 1, 'name': ''}])
+    words = ['data', 'convert', str(path), '--to', 'folders', '--out', str(tmp_path / 'x')]
+    assert main(words) == 1
+    assert "categories[0]: 'name' must not be empty" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words, '--classes', 'car', ''])
+    assert 'the name of a class must not be empty' in capsys.readouterr().err
+
+
 def test_a_class_must_be_able_to_name_a_folder(tmp_path, capsys):
     path = banks.coco(tmp_path, [annotation([4, 5, 10, 20])], [{'id': 1, 'name': '../car'}])
     assert main(['data', 'convert', str(path), '--to', 'folders', '--out',

@@ -8,13 +8,8 @@ pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
-from acme_tracking.bags.rosbag import (  # noqa: E402
-    BagWriter,
-    DETECTIONS,
-    IMAGE,
-    IMAGE_QOS,
-    RELIABLE_QOS,
-)
+from acme_tracking.bags.topics import DETECTIONS, IMAGE, IMAGE_QOS, RELIABLE_QOS  # noqa: E402
+from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation import cache, lockstep, sequence_run  # noqa: E402

@@ -7,12 +7,9 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
-from acme_tracking.bags.rosbag import (  # noqa: E402
-    BagReader,
-    BagWriter,
-    DETECTIONS,
-    RELIABLE_QOS,
-)
+from acme_tracking.bags.reading import BagReader  # noqa: E402
+from acme_tracking.bags.topics import DETECTIONS, RELIABLE_QOS  # noqa: E402
+from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation.live import PUBLISHED, read_outcome  # noqa: E402

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
 from acme_tracking.detections import Detections  # noqa: E402
+from acme_tracking.evaluation.mot import write_mot  # noqa: E402
 from acme_tracking.metrics import success  # noqa: E402
 from acme_tracking.metrics import tracking as scores
 
@@ -150,10 +151,10 @@ def test_parity_with_trackeval_on_the_files_written(tmp_path, seed):
         truth, tracks = random_sequences(10 * seed + number)
         all_raw.append(scores.raw_scores(judged(truth, tracks)))
         frames = range(1, 1 + len(truth))
-        scores.write_mot(tmp_path / 'gt' / name / 'gt' / 'gt.txt', frames, truth, truth=True)
+        write_mot(tmp_path / 'gt' / name / 'gt' / 'gt.txt', frames, truth, truth=True)
         (tmp_path / 'gt' / name / 'seqinfo.ini').write_text(
             f'[Sequence]\nname={name}\nseqLength={len(truth)}\n')
-        scores.write_mot(tmp_path / 'tracks' / 'ours' / 'data' / f'{name}.txt', frames, tracks)
+        write_mot(tmp_path / 'tracks' / 'ours' / 'data' / f'{name}.txt', frames, tracks)
     quiet = {'PRINT_CONFIG': False}
     dataset = trackeval.datasets.MotChallenge2DBox({
         **quiet, 'GT_FOLDER': str(tmp_path / 'gt'), 'TRACKERS_FOLDER': str(tmp_path / 'tracks'),
@@ -232,8 +233,8 @@ def test_calibration_of_certain_tracks():
 
 def test_mot_rows(tmp_path):
     path = tmp_path / 'data' / 'a.txt'
-    scores.write_mot(path, [3], [objects((7, 0, 0.25, 'car'))])
+    write_mot(path, [3], [objects((7, 0, 0.25, 'car'))])
     assert path.read_text() == '3,7,10.000,10.000,40.000,30.000,0.2500,-1,-1,-1\n'
-    scores.write_mot(path, [1], [objects((7, 0), (8, 0, 0.0, 'car'))], truth=True)
+    write_mot(path, [1], [objects((7, 0), (8, 0, 0.0, 'car'))], truth=True)
     assert [line.split(',')[6:] for line in path.read_text().splitlines()] == [
         ['1', '1', '1'], ['0', '8', '1']]

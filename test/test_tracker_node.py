@@ -10,7 +10,7 @@ from acme_tracking.messages import (
     ns_to_stamp,
     stamp_to_ns,
 )
-from acme_tracking.nodes.managed import IMAGE_QOS
+from acme_tracking.nodes.quality import IMAGE_QOS
 from acme_tracking.nodes.tracker import TrackerNode
 from acme_tracking.scene import Scene
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus

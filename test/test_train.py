@@ -103,6 +103,12 @@ def test_a_state_of_another_network_is_refused(tmp_path):
         learn(tmp_path, epochs=2, resume=True, network={**SMALL, 'neck': 8})
 
 
+def test_a_training_goes_on_with_the_knobs_it_began_with(tmp_path):
+    learn(tmp_path, epochs=1)
+    with pytest.raises(ValueError, match=r'began with batch 4 \(now 2\), seed 0 \(now 5\); go on'):
+        learn(tmp_path, epochs=2, resume=True, knobs=replace(QUICK, batch=2, seed=5))
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     with pytest.raises(DivergenceError, match=r'the loss is .* at step \d'):
         learn(tmp_path, knobs=replace(QUICK, rate=1e25, warmup=1))

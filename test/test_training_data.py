@@ -106,6 +106,7 @@ IMAGE = {'id': 7, 'file_name': 'one.png'}
     ({'annotations': [annotation([1, 1, 2])]}, r'annotations\[0\]: bbox must be four numbers'),
     ({'annotations': [annotation([1, 1, 2, 'x'])]}, 'bbox must be four numbers'),
     ({'annotations': [annotation(None)]}, "'bbox' must be a list, got None"),
+    ({'categories': [{'id': 1, 'name': ''}]}, r"categories\[0\]: 'name' must not be empty"),
 ])
 def test_a_malformed_coco_file_is_named_with_line_or_entry(tmp_path, content, reason):
     path = tmp_path / 'odd.json'
@@ -244,10 +245,20 @@ def test_a_malformed_yolo_row_is_named(tmp_path, row, reason):
     (None, r'names of the classes are missing'),
     ('names: [\n', r'data.yaml:2: not YAML'),
     ('train: x\n', r'data.yaml: expected an entry `names`'),
+    ('names: [car, ""]\n', r'data.yaml: the name of class 1 must not be empty'),
+    ('names: [car, , bus]\n', r'data.yaml'),
+    ('names: {0: car, 1: }\n', r'data.yaml: the name of class 1 must not be empty'),
 ])
 def test_yolo_needs_names(tmp_path, names, reason):
     with pytest.raises(ValueError, match=reason):
         read(banks.yolo(tmp_path, '0 0.5 0.5 0.5 0.5\n', names))
+
+
+def test_an_empty_line_among_names_shifts_no_class(tmp_path):
+    folder = banks.yolo(tmp_path, '0 0.5 0.5 0.5 0.5\n', None)
+    (tmp_path / 'classes.txt').write_text('car\n\nbus\n\n')
+    with pytest.raises(ValueError, match='classes.txt: the name of class 1 must not be empty'):
+        read(folder)
 
 
 # Class folders
@@ -268,11 +279,13 @@ def test_synset_folders_take_their_names_from_the_file_of_imagenet(tmp_path):
     assert labels == ['tench', 'crane (n02012849)', 'crane (n03126707)', 'n09999999']
 
 
-def test_a_malformed_file_of_synsets_is_named(tmp_path):
+@pytest.mark.parametrize('line', ['tench', 'n01440764\t, Tinca tinca'])
+def test_a_malformed_file_of_synsets_is_named(tmp_path, line):
     banks.class_folders(tmp_path, ('n01440764',), 1)
-    (tmp_path / 'words.txt').write_text('n01440764\ttench\ntench\n')
-    with pytest.raises(ValueError, match=r"words.txt:2: expected a synset .* got 'tench'"):
+    (tmp_path / 'words.txt').write_text(f'n01440764\ttench\n{line}\n')
+    with pytest.raises(ValueError, match='words.txt:2: expected a synset ') as error:
         read(tmp_path)
+    assert repr(line) in str(error.value)
 
 
 # All layouts

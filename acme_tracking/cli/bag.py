@@ -6,9 +6,8 @@ import itertools
 from pathlib import Path
 import shutil
 
-from acme_tracking.bags.rosbag import (
-    BagReader,
-    BagWriter,
+from acme_tracking.bags.reading import BagReader
+from acme_tracking.bags.topics import (
     CAMERA_INFO,
     COMPRESSED,
     DETECTIONS,
@@ -16,8 +15,9 @@ from acme_tracking.bags.rosbag import (
     IMAGE,
     IMAGE_QOS,
     RELIABLE_QOS,
-    STORAGES,
 )
+from acme_tracking.bags.writing import BagWriter, STORAGES
+from acme_tracking.cli.arguments import class_name
 from acme_tracking.evaluation.recordings import MOT_CLASSES, open_recording
 from acme_tracking.labels import OBJECT
 from acme_tracking.messages import (
@@ -52,10 +52,10 @@ def add_arguments(parser) -> None:
                       help='images per second (default: that of the sequence)')
     make.add_argument('--count', type=int, default=None, metavar='N',
                       help='write no more than N images')
-    make.add_argument('--classes', nargs='+', default=(), metavar='NAME',
+    make.add_argument('--classes', nargs='+', default=(), type=class_name, metavar='NAME',
                       help='names of the class numbers 1, 2 ... of a MOTChallenge file (default: '
                       f'classes in its seqinfo.ini, or {" ".join(MOT_CLASSES)})')
-    make.add_argument('--label', default=OBJECT, metavar='NAME',
+    make.add_argument('--label', default=OBJECT, type=class_name, metavar='NAME',
                       help='class of the object of an OTB sequence (default: %(default)s)')
     make.add_argument('--camera-info', type=Path, metavar='YAML',
                       help='calibration, as camera_calibration writes it')

@@ -5,6 +5,7 @@ import functools
 import json
 from pathlib import Path
 
+from acme_tracking.cli.arguments import class_name
 from acme_tracking.training.data import read, read_mapping
 from acme_tracking.training.data.checking import check, problems
 from acme_tracking.training.data.converting import to_coco, to_folders
@@ -33,7 +34,7 @@ def add_arguments(parser) -> None:
         action.add_argument('--map', metavar='YAML',
                             help='renames classes by lines such as `van: car`; `tram: null` '
                             'leaves one out')
-    writing.add_argument('--classes', nargs='+', metavar='NAME',
+    writing.add_argument('--classes', nargs='+', type=class_name, metavar='NAME',
                          help='leave out boxes of other classes')
 
 

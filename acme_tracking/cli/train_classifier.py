@@ -1,7 +1,7 @@
 """`acme_tracking train classifier`: train a network on crops of objects, from nothing."""
 from __future__ import annotations
 
-from acme_tracking.cli.train_detector import count, positive, share
+from acme_tracking.cli.arguments import class_name, count, positive, share
 from acme_tracking.labels import VEHICLE, VEHICLES
 from acme_tracking.networks import NAMES
 from acme_tracking.training.accuracy import as_text, summary
@@ -35,7 +35,7 @@ def add_bank_arguments(parser) -> None:
     parser.add_argument('--hold-out', type=share, default=HOLD_OUT, metavar='SHARE',
                         help='without --val, validate on this share of every class (default: '
                         '%(default)s)')
-    parser.add_argument('--classes', nargs='+', metavar='NAME',
+    parser.add_argument('--classes', nargs='+', type=class_name, metavar='NAME',
                         help='classes to learn (default: all that --data has)')
     parser.add_argument('--map', metavar='YAML', help='renames classes of the banks by lines such '
                         'as `van: car`; `tram: null` leaves one out')

@@ -1,6 +1,7 @@
 """`acme_tracking train detector`: train the detector on image banks of any layout."""
 from __future__ import annotations
 
+from acme_tracking.cli.arguments import class_name, count, positive, share
 from acme_tracking.labels import CLASSES
 from acme_tracking.share import shipped_weights
 from acme_tracking.training.data import (
@@ -64,7 +65,7 @@ def add_arguments(parser) -> None:
 
 def add_class_arguments(parser) -> None:
     """Describe how the classes of a bank become those of a detector."""
-    parser.add_argument('--classes', nargs='+', metavar='NAME',
+    parser.add_argument('--classes', nargs='+', type=class_name, metavar='NAME',
                         help='classes to learn, boxes of others are left out '
                         f'(default: {", ".join(CLASSES)}, and no others may be there)')
     parser.add_argument('--map', metavar='YAML',
@@ -133,25 +134,3 @@ def chosen(bank, mapping, classes):
         print(f'{bank.path}: left out are boxes of other classes: '
               + ', '.join(f'{label} ({number})' for label, number in sorted(others.items())))
     return bank.only(classes)
-
-
-def positive(text: str) -> float:
-    """Return a number above 0."""
-    value = float(text)
-    if not value > 0:
-        raise ValueError(text)
-    return value
-
-
-def share(text: str) -> float:
-    """Return a number from 0 to below 1."""
-    if not 0 <= float(text) < 1:
-        raise ValueError(text)
-    return float(text)
-
-
-def count(text: str) -> int:
-    """Return a whole number above 0."""
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)

@@ -1,6 +1,7 @@
 """`acme_tracking train transfer`: teach new classes to a network that was trained on others."""
 from __future__ import annotations
 
+from acme_tracking.cli.arguments import positive
 from acme_tracking.cli.train_classifier import (
     add_bank_arguments,
     add_training_arguments,
@@ -8,7 +9,6 @@ from acme_tracking.cli.train_classifier import (
     read_banks,
     train_on_crops,
 )
-from acme_tracking.cli.train_detector import positive
 from acme_tracking.networks import NAMES
 from acme_tracking.share import shipped_weights
 from acme_tracking.training import linear, transfer

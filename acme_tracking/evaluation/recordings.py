@@ -102,7 +102,10 @@ def _mot(folder, classes):
 def _mot_classes(folder):
     settings = configparser.ConfigParser()
     settings.read(folder / 'seqinfo.ini')
-    return settings.get('Sequence', 'classes', fallback=' '.join(MOT_CLASSES)).split()
+    classes = settings.get('Sequence', 'classes', fallback=' '.join(MOT_CLASSES)).split()
+    if not classes:
+        raise ValueError(f'{folder / "seqinfo.ini"}: classes must name at least one')
+    return classes
 
 
 def _mot_truth(file, length, classes):

@@ -13,12 +13,14 @@ import json
 import math
 from pathlib import Path
 
+from acme_tracking.files import write_whole
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save as serialize
 import torch
 
 KEY = 'acme_tracking'
 FORMAT = 1
+HALF_MAXIMUM = torch.finfo(torch.float16).max
 
 
 class CheckpointError(ValueError):
@@ -26,13 +28,29 @@ class CheckpointError(ValueError):
 
 
 def save(path, network, specification, half: bool = True) -> None:
-    """Write a checkpoint, in half precision unless told otherwise."""
-    tensors = {name: tensor.detach().cpu().to(torch.float16) if half and tensor.is_floating_point()
-               else tensor.detach().cpu() for name, tensor in network.state_dict().items()}
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    """
+    Write a checkpoint, whole or not at all, in half precision unless told otherwise.
+
+    Raises ValueError that names a tensor which is not finite, or too large for half precision.
+    """
+    tensors = {name: _to_write(name, tensor.detach().cpu(), half)
+               for name, tensor in network.state_dict().items()}
     text = json.dumps({'format': FORMAT, **asdict(specification)}, sort_keys=True)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(serialize(tensors, metadata={KEY: text}))
+    content = serialize(tensors, metadata={KEY: text})
+    write_whole(path, lambda new: new.write_bytes(content))
+
+
+def _to_write(name, tensor, half):
+    """Return a tensor as it is in the file."""
+    if tensor.is_floating_point():
+        _check_finite(name, tensor)
+        if half:
+            largest = tensor.abs().max().item() if tensor.numel() else 0.0
+            tensor = tensor.to(torch.float16)
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f'tensor {name} holds {largest:g}, above {HALF_MAXIMUM:g}, the '
+                                 'largest number of half precision')
+    return tensor.contiguous()
 
 
 def load(path, specification_type, check_entries, maximum_bytes):
@@ -112,6 +130,10 @@ def check_tensor(name: str, tensor, expected) -> None:
                          f'expected {tuple(expected.shape)}')
     if tensor.is_floating_point() != expected.is_floating_point():
         raise ValueError(f'tensor {name} has the type {tensor.dtype}, expected {expected.dtype}')
+    _check_finite(name, tensor)
+
+
+def _check_finite(name, tensor) -> None:
     if not torch.isfinite(tensor).all():
         raise ValueError(f'tensor {name} holds values that are not finite')
 
@@ -127,7 +149,7 @@ def check_images_and_classes(entries: dict) -> None:
     classes = entries['classes']
     check(isinstance(classes, list) and 0 < len(classes) <= 1000 and len(set(map(str, classes)))
           == len(classes) and all(isinstance(name, str) and name for name in classes),
-          'classes', entries, 'different names')
+          'classes', entries, 'different names, none of them empty')
     size = entries['input_size']
     check(type(size) is int and 32 <= size <= 4096, 'input_size', entries, '32 to 4096')
     for name in ('mean', 'std'):

@@ -6,7 +6,8 @@ import functools
 import importlib
 import time
 
-from acme_tracking.bags.rosbag import BagWriter, quality_of_service, typestore
+from acme_tracking.bags.topics import quality_of_service, typestore
+from acme_tracking.bags.writing import BagWriter
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node

@@ -16,7 +16,8 @@ import time
 
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.messages import detections_from_msg, image_from_msg, stamp_to_ns
-from acme_tracking.nodes.managed import ManagedNode, RELIABLE_QOS, run
+from acme_tracking.nodes.managed import ManagedNode, run
+from acme_tracking.nodes.quality import RELIABLE_QOS
 from acme_tracking.parameters import parameter
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
@@ -35,11 +36,11 @@ LAST_ANSWERS = 3.0
 VIDEO, SUMMARY = 'tracked.mp4', 'summary.json'
 
 
-@dataclass
+@dataclass(frozen=True)
 class RecorderParameters:
     """Where to record."""
 
-    out: str = parameter('out', 'Folder for the video and the summary.', read_only=True)
+    out: str = parameter('out', 'Folder for the video and the summary.', applies='start')
 
 
 class RecorderNode(ManagedNode):

@@ -73,6 +73,14 @@ class ImageSkipped:
     image: np.ndarray
 
 
+@dataclass(frozen=True)
+class ImagesDropped:
+    """So many images had to be thrown away unseen: too many waited."""
+
+    time: int
+    count: int
+
+
 @dataclass(frozen=True, eq=False)
 class DetectionsArrived:
     """What a detector found on the image of `stamp`."""

@@ -14,12 +14,13 @@ import math
 from pathlib import Path
 
 from acme_tracking import page
+from acme_tracking.files import write_whole
 from acme_tracking.networks import checkpoint
 from acme_tracking.networks.classifier import load, Normalise, stretched
 from acme_tracking.networks.weights import load_torch
 from acme_tracking.training import accuracy, curves
 from acme_tracking.training.crops import augmented, places
-from acme_tracking.training.detector import DivergenceError, fast_precision, write_whole
+from acme_tracking.training.detector import check_knobs, DivergenceError, fast_precision
 import numpy as np
 import torch
 from torch.nn import functional
@@ -226,7 +227,7 @@ class _Run:
         """Write everything that a resumed training needs, whole or not at all."""
         state = {'network': self.network.state_dict(), 'optimizer': optimizer.state_dict(),
                  'phase': self.phase, 'epoch': self.epoch, 'best': self.best,
-                 'stale': self.stale, 'history': self.history}
+                 'stale': self.stale, 'history': self.history, 'knobs': asdict(self.knobs)}
         write_whole(self.out / 'state.pt', lambda path: torch.save(state, path))
 
     def restore(self) -> None:
@@ -236,6 +237,7 @@ class _Run:
             raise ValueError(f'{path}: nothing to resume from')
         state = load_torch(path, self.device)
         try:
+            check_knobs(path, state['knobs'], self.knobs)
             self.network.load_state_dict(state['network'])
             self.optimizer_state = state['optimizer']
             for name in ('phase', 'epoch', 'best', 'stale', 'history'):

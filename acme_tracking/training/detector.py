@@ -17,8 +17,10 @@ import time
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD, SCORE_THRESHOLD
 from acme_tracking.detection.network import fuse, points
+from acme_tracking.files import write_whole
 from acme_tracking.labels import CLASSES
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
+from acme_tracking.networks.weights import load_torch
 from acme_tracking.training.augmentation import mosaic, view
 from acme_tracking.training.data import labels_for, Sample
 from acme_tracking.training.objective import class_weights, loss
@@ -239,8 +241,7 @@ class _Run:
             f'{name} loss {result["loss"]:.3f} AP50 {result["ap50"]:.3f}'
             for name, result in results.items()))
         if better:  # without validation, the newest
-            write_whole(self.out / 'detector.safetensors', lambda path: checkpoint.save(
-                path, network, self.specification))
+            checkpoint.save(self.out / 'detector.safetensors', network, self.specification)
         write_whole(self.out / 'metrics.json', lambda path: path.write_text(
             json.dumps(self.metrics(), indent=1)))
 
@@ -281,8 +282,7 @@ class _Run:
         if not self.history:  # resumed, and nothing left to do
             self.validate(sets, bar)
         self.save()
-        write_whole(self.out / 'last.safetensors', lambda path: checkpoint.save(
-            path, self.result(), self.specification))
+        checkpoint.save(self.out / 'last.safetensors', self.result(), self.specification)
         write_training_report(self.out, sets, self.metrics())
 
     def restore(self):
@@ -290,14 +290,12 @@ class _Run:
         path = self.out / 'state.pt'
         if not path.is_file():
             raise ValueError(f'{path}: nothing to resume from')
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:  # torch has no common base for what a broken file raises
-            raise ValueError(f'{path}: cut short, or no state of a training ({error})') from error
+        state = load_torch(path, self.device)
         try:
             if state['classes'] != list(self.specification.classes):
                 raise ValueError(f'{path}: trains the classes {state["classes"]}, asked for are '
                                  f'{list(self.specification.classes)}')
+            check_knobs(path, state['knobs'], self.knobs)
             self.network.load_state_dict(state['network'])
             self.averaged.load_state_dict(state['averaged'])
             self.optimizer.load_state_dict(state['optimizer'])
@@ -306,6 +304,15 @@ class _Run:
                 setattr(self, name, state[name])
         except (RuntimeError, KeyError, TypeError) as error:
             raise ValueError(f'{path}: the state of another network ({error})') from error
+
+
+def check_knobs(path, begun: dict, knobs) -> None:
+    """Raise ValueError when a training that is resumed began with other knobs than these."""
+    turned = [f'{name} {begun.get(name)!r} (now {value!r})'
+              for name, value in asdict(knobs).items() if value != begun.get(name)]
+    if turned:
+        raise ValueError(f'{path}: the training began with {", ".join(turned)}; go on with the '
+                         'same, or begin anew elsewhere')
 
 
 @torch.no_grad()
@@ -365,10 +372,3 @@ def fast_precision(device) -> torch.dtype | None:
     capabilities = torch.cpu.get_capabilities()
     fast = any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
     return torch.bfloat16 if fast else None
-
-
-def write_whole(path, write) -> None:
-    """Write a file beside `path` and move it there, so that a kill never leaves half of it."""
-    new = path.with_name(path.name + '.new')
-    write(new)
-    new.replace(path)

@@ -11,9 +11,9 @@ import hashlib
 import json
 from pathlib import Path
 
+from acme_tracking.files import write_whole
 from acme_tracking.networks.classifier import Normalise, stretched
 from acme_tracking.training.crops import expected, stream
-from acme_tracking.training.detector import write_whole
 import numpy as np
 import torch
 from tqdm import tqdm

@@ -66,6 +66,8 @@ def _entries(path, content, name, expected):
             if not isinstance(entry.get(key), kind):
                 wanted = getattr(kind, '__name__', 'number or text')
                 raise ValueError(f'{where}: {key!r} must be a {wanted}, got {entry.get(key)!r}')
+            if isinstance(entry[key], str) and not entry[key].strip():
+                raise ValueError(f'{where}: {key!r} must not be empty')
         yield where, entry
 
 

@@ -59,7 +59,8 @@ def to_folders(bank, out, margin=0.0, progress=iter) -> int:
     `margin` widens the crops on each side by a share of the box.  Broken images are logged and
     left out.  Raises ValueError when `out` is there already, or a class cannot name a folder.
     """
-    odd = sorted(label for label in bank.counts() if FORBIDDEN & set(label) or label[0] == '.')
+    odd = sorted(label for label in bank.counts()
+                 if FORBIDDEN & set(label) or label.startswith('.'))
     if odd:
         raise ValueError(f'{bank.path}: classes {odd} cannot be names of folders; rename them '
                          'with --map')

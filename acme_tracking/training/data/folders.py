@@ -54,11 +54,12 @@ def _synsets(path, folders) -> dict:
     names = {}
     for number, line in enumerate(file.read_text(errors='replace').splitlines(), 1):
         synset, _, synonyms = line.strip().partition('\t' if '\t' in line else ' ')
-        if synset and not (SYNSET.fullmatch(synset) and synonyms.strip()):
+        name = synonyms.split(',')[0].strip()
+        if synset and not (SYNSET.fullmatch(synset) and name):
             raise ValueError(f'{file}:{number}: expected a synset such as n01440764 and its '
                              f'name, got {line!r}')
         if synset in folders:
-            names[synset] = synonyms.split(',')[0].strip()
+            names[synset] = name
     shared = Counter(names.values())
     return {synset: name if shared[name] == 1 else f'{name} ({synset})'
             for synset, name in names.items()}

@@ -26,7 +26,8 @@ def read_mapping(path) -> dict:
     if not isinstance(content, dict):
         raise ValueError(f'{path}: expected lines such as `van: car`, got {content!r}')
     for name, target in content.items():
-        if not isinstance(name, str) or not (target is None or isinstance(target, str) and target):
+        if not isinstance(name, str) or not (
+                target is None or isinstance(target, str) and target.strip()):
             raise ValueError(f'{path}: entry {name!r}: {target!r} must map a name to a name, or '
                              'to null to leave it out')
     return content

@@ -93,9 +93,17 @@ def _names(path) -> dict:
 
 
 def _read_names(path) -> dict:
+    """Return {index: name} of a file; ValueError for a name that is empty."""
     text = path.read_text(errors='replace')
-    if path.suffix != '.yaml':
-        return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
+    names = (_names_in_yaml(path, text) if path.suffix == '.yaml'
+             else dict(enumerate(line.strip() for line in text.rstrip().splitlines())))
+    for index, name in names.items():
+        if name is None or not str(name).strip():
+            raise ValueError(f'{path}: the name of class {index} must not be empty')
+    return {index: str(name) for index, name in names.items()}
+
+
+def _names_in_yaml(path, text) -> dict:
     try:
         content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -107,4 +115,4 @@ def _read_names(path) -> dict:
     if not isinstance(names, dict) or not names:
         raise ValueError(f'{path}: expected an entry `names` with the names of the classes, got '
                          f'{names!r}')
-    return {index: str(name) for index, name in names.items()}
+    return names

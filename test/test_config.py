@@ -1,7 +1,7 @@
 """config/tracking.yaml names parameters that exist, with their defaults, for any namespace."""
-from acme_tracking.nodes.camera import CameraParameters
 from acme_tracking.nodes.detector import DetectorParameters
 from acme_tracking.parameters import specifications, validate
+from acme_tracking.sessions.camera import CameraParameters
 from acme_tracking.share import share
 from acme_tracking.tracking.tracker import TrackingParameters
 import pytest

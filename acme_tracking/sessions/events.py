@@ -186,6 +186,36 @@ class Woken:
     time: int
 
 
+# Events of the recorder session
+
+
+@dataclass(frozen=True, eq=False)
+class TracksArrived:
+    """The tracks on the image of `stamp`, which was `age` nanoseconds old by then."""
+
+    time: int
+    stamp: int
+    tracks: Detections
+    age: int
+
+
+@dataclass(frozen=True)
+class HealthArrived:
+    """What the camera or the tracker (`node`) said on /diagnostics, all as text."""
+
+    time: int
+    node: str
+    values: dict
+
+
+@dataclass(frozen=True)
+class FrameWritten:
+    """A frame was written, or could not be, and then no other can."""
+
+    time: int
+    error: str = ''
+
+
 # Actions of every session
 
 
@@ -204,6 +234,13 @@ class Report:
     level: str
     message: str
     values: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class End:
+    """When everything has been delivered, end the process with this exit status."""
+
+    status: int
 
 
 # Actions of the tracking session
@@ -300,8 +337,21 @@ class WaitUntil:
     time: int | None
 
 
-@dataclass(frozen=True)
-class End:
-    """When everything has been delivered, end the process with this exit status."""
+# Actions of the recorder session
 
-    status: int
+
+@dataclass(frozen=True, eq=False)
+class WriteFrame:
+    """Write a frame with its tracks; the answer is `FrameWritten`."""
+
+    stamp: int
+    image: Any
+    tracks: Detections
+    detector_ran: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Show how far it is, in place of the line before."""
+
+    text: str

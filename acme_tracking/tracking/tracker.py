@@ -217,6 +217,11 @@ class MultiObjectTracker:
         """Return the state of every track by its id."""
         return {track.id: track.state for track in self._tracks}
 
+    @property
+    def longest_wait(self) -> int:
+        """For how many images no visual tracker has looked at some object that is followed."""
+        return max((track.turns for track in self._tracks if track.is_followed), default=0)
+
     def detected_at(self, stamp: int) -> list[int]:
         """Return the ids of the tracks that a detection on the image of `stamp` belongs to."""
         return [track.id for track in self._tracks if stamp in dict(track.sightings)]

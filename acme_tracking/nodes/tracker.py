@@ -29,6 +29,7 @@ from acme_tracking.sessions.events import (
     Request,
     Reset,
     Tick,
+    TracksPublished,
 )
 from acme_tracking.sessions.inbox import Inbox, WaitingDetections, WaitingImage
 from acme_tracking.sessions.tracking import TrackerParameters, TrackingSession
@@ -144,6 +145,7 @@ class TrackerNode(ManagedNode):
         if any(isinstance(action, PublishTracks) for action in actions):
             self._durations.append(now() - start)
             self._ages.append(now() - event.time)
+            self._handle(TracksPublished(now()), None)
 
     def act(self, action):
         """Turn an action of the session into a message or a call."""

@@ -47,7 +47,7 @@ def main():
 def measure(pid, requests):
     """Return the memory in MB that the process holds after each request; print some."""
     from acme_tracking.messages import image_to_msg, ns_to_stamp
-    from acme_tracking.nodes.managed import IMAGE_QOS
+    from acme_tracking.nodes.quality import IMAGE_QOS
     from acme_tracking.scene import Scene
     import rclpy
     from rclpy.executors import SingleThreadedExecutor

@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
-from acme_tracking.detection import Detector
 from acme_tracking.detection.checkpoint import save, Specification
+from acme_tracking.detection.detector import Detector
 from acme_tracking.messages import (
     detections_from_msg,
     image_to_compressed,
@@ -24,9 +24,9 @@ from acme_tracking.messages import (
     stamp_to_ns,
 )
 from acme_tracking.nodes.detector import DetectorNode
-from acme_tracking.nodes.managed import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.scene import Scene
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
@@ -79,6 +79,14 @@ class Bench:
         before = self.node._counts['images']
         self.images.publish(message)
         self.graph.wait_until(lambda: self.node._counts['images'] > before)
+
+    def health(self, node):
+        """Return the report of the node."""
+        reports = []
+        node.perform, perform = reports.extend, node.perform
+        node.diagnose()
+        node.perform = perform
+        return reports[0]
 
     def redetect(self):
         """Ask, and return the answer."""
@@ -231,11 +239,10 @@ def test_a_broken_image_is_a_counted_warning(bench, picture, fields):
     assert not answer.success
     assert answer.message
     assert bench.node._counts['failures'] == 1
-    bench.node.diagnose()
+    bench.health(bench.node)
     bench.node._counts['images'] += 1
-    level, message, _ = bench.node.diagnose()
-    assert level == DiagnosticStatus.WARN
-    assert answer.message in message
+    report = bench.health(bench.node)
+    assert report.level == 'warning' and answer.message in report.message
     bench.show(picture, 2)
     assert bench.redetect().success
 
@@ -398,13 +405,14 @@ def test_unknown_classes_fail_the_configuration(make):
 def test_diagnostics_report_runs_and_latency(bench, picture):
     bench.show(picture)
     bench.redetect()
-    level, message, values = bench.node.diagnose()
-    assert (level, message) == (DiagnosticStatus.OK, 'ready')
+    report = bench.health(bench.node)
+    values = report.values
+    assert (report.level, report.message) == ('ok', 'ready')
     assert values['images'] == values['runs'] == 1
     assert values['failures'] == 0
     assert values['latency_ms'] > 0
     assert str(values['device']) in ('cpu', 'cuda')
-    assert bench.node.diagnose()[1] == 'no images'
+    assert bench.health(bench.node).message == 'no images'
 
 
 def test_the_process_sleeps_between_runs_and_ends_on_sigint(graph, picture):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 from acme_tracking.cli import main
-from acme_tracking.detection import checkpoint, Detector
+from acme_tracking.detection import checkpoint
 from acme_tracking.detection.checkpoint import Specification
+from acme_tracking.detection.detector import Detector
 from acme_tracking.labels import CLASSES, VEHICLE
 from acme_tracking.training.data import Sample
 from acme_tracking.training.detector import (

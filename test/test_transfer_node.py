@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
 from acme_tracking.cli import main
-from acme_tracking.detection import Detector
+from acme_tracking.detection.detector import Detector
 from acme_tracking.messages import detections_from_msg
 from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.processes import Processes

@@ -7,6 +7,7 @@ that the launch system of ROS is not needed.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 import sys
 
@@ -49,8 +50,10 @@ def run(arguments) -> int:
         weights = {'weights': str(arguments.weights)}
     summary = arguments.out / 'summary.json'
     summary.unlink(missing_ok=True)
-    print(f'Tracking {arguments.video}; stop with Ctrl-C.', flush=True)
-    processes = Processes(parameters, arguments.transport, '/demo')
+    namespace = f'/demo{os.getpid()}'  # of its own: two demos do not hear each other
+    print(f'Tracking {arguments.video} in the namespace {namespace}; stop with Ctrl-C.',
+          flush=True)
+    processes = Processes(parameters, arguments.transport, namespace)
     try:
         processes.start('detector', **weights)  # first, as it takes longest
         processes.start('recorder', out=str(arguments.out))
@@ -61,7 +64,8 @@ def run(arguments) -> int:
     except KeyboardInterrupt:
         failed = None
     finally:
-        processes.stop()
+        others = processes.stop()
+    failed = failed or next(iter(others), None)
     if failed:
         print(f'The {failed} ended early; its messages stand above.', file=sys.stderr)
     if failed or not summary.exists():
@@ -80,6 +84,7 @@ def print_summary(summary: dict) -> None:
         ('images', f'{summary["images"]}'),
         ('tracked images', f'{summary["tracked_images"]}'),
         ('image delivery', f'{100 * (summary["image_delivery"] or 0):.1f} %'),
+        ('dropped frames', f'{summary["dropped_frames"]}'),
         ('tracks', f'{summary["tracks"]}'),
         ('detector runs', f'{summary["detector_runs"]}'),
         ('requests', requests or 'none'),

@@ -1,7 +1,7 @@
 """
 `acme_tracking evaluate BAG... --out RUN`: how well objects are followed, and what it costs.
 
-Offline the core is driven in lock-step with the images of the bags, so that figures are the same
+Offline the sessions of the nodes are driven with a virtual clock, so that figures are the same
 every time; with --live the bags are played into real nodes.
 """
 from __future__ import annotations
@@ -12,11 +12,12 @@ from pathlib import Path
 import sys
 
 from acme_tracking.cli.arguments import class_name
-from acme_tracking.evaluation.lockstep import MODES, TWO_PHASE
+from acme_tracking.evaluation.modes import MODES, TWO_PHASE
 from acme_tracking.evaluation.report import table, write_report
 from acme_tracking.evaluation.run import evaluate, METRICS, SETTINGS
 from acme_tracking.evaluation.sequence_run import LIVE, measure_latency
 from acme_tracking.evaluation.settings import read_parameters, Settings
+from acme_tracking.evaluation.simulation import Surroundings
 from acme_tracking.tracking.visual import availability
 
 MEASURED = 'measured'
@@ -41,10 +42,7 @@ def add_arguments(parser) -> None:
                         help='speed of playing in live mode (default: %(default)s, real time)')
     parser.add_argument('--recorded', type=Path, metavar='BAG', help='score the tracks in this '
                         'bag, recorded of a graph that the other bag was played into')
-    parser.add_argument('--latency', default=defaults.latency, metavar='SECONDS',
-                        help='that the simulated detector takes, or `measured`: as long as the '
-                        'CNN takes here, which makes figures depend on the machine '
-                        '(default: %(default)s)')
+    _add_surroundings(parser, defaults.surroundings)
     parser.add_argument('--every', type=float, default=defaults.every, metavar='SECONDS',
                         help='between the detections of two_phase (default: %(default)s)')
     parser.add_argument('--minimum-score', type=float, default=defaults.minimum_score,
@@ -67,6 +65,22 @@ def add_arguments(parser) -> None:
                         '(default: RUN/detections)')
 
 
+def _add_surroundings(parser, defaults):
+    group = parser.add_argument_group('what is simulated of the robot')
+    group.add_argument('--latency', default=defaults.latency, metavar='SECONDS',
+                       help='that the detector takes, or `measured`: as long as the CNN takes '
+                       'here, which makes figures depend on the machine (default: %(default)s)')
+    group.add_argument('--jitter', type=float, default=defaults.jitter, metavar='SECONDS',
+                       help='by which it takes longer at the most (default: %(default)s)')
+    group.add_argument('--lost-answers', type=float, default=defaults.lost_answers,
+                       metavar='SHARE', help='of its answers that get lost (default: %(default)s)')
+    group.add_argument('--away', nargs=2, type=float, default=(), metavar=('START', 'END'),
+                       help='seconds since the first image, between which there is no detector')
+    group.add_argument('--image-ms', type=float, default=1e3 * defaults.image_cost,
+                       metavar='MILLISECONDS', help='that the tracker takes for an image, and for '
+                       'each that it replays (default: %(default)g)')
+
+
 def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
     tracker, detector = read_parameters(arguments.params_file, arguments.changes)
@@ -75,7 +89,9 @@ def run(arguments) -> int:
         minimum_score=arguments.minimum_score, classes=tuple(arguments.classes),
         images=arguments.images, truth=arguments.truth, stand_in=arguments.stand_in,
         rate=arguments.rate, tracker=tracker, detector=detector)
-    settings = replace(settings, latency=latency(arguments, settings))
+    settings = replace(settings, surroundings=Surroundings(
+        latency(arguments, settings), arguments.jitter, arguments.lost_answers,
+        tuple(arguments.away), 1e-3 * arguments.image_ms))
     metrics = evaluate(arguments.bags, settings, arguments.out, arguments.jobs,
                        arguments.detections, arguments.recorded)
     report = write_report(arguments.out)
@@ -108,7 +124,7 @@ def latency(arguments, settings: Settings) -> float:
             raise ValueError(f'--latency must be a number of seconds or {MEASURED}, got '
                              f'{arguments.latency!r}') from error
     if (arguments.out / SETTINGS).is_file():
-        return json.loads((arguments.out / SETTINGS).read_text())['latency']
+        return json.loads((arguments.out / SETTINGS).read_text())['surroundings']['latency']
     measured = measure_latency(arguments.bags[0], settings)
     print(f'The detector takes {measured:.3f} s here.')
     return measured

@@ -5,6 +5,12 @@ import time
 
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.network import fuse
+from acme_tracking.detection.options import (
+    MAXIMUM_TILES,
+    NMS_THRESHOLD,
+    SCORE_THRESHOLD,
+    SIDES,
+)
 from acme_tracking.detection.refinement import Refiner
 from acme_tracking.detection.suppression import suppress, vote
 from acme_tracking.detections import Detections
@@ -13,11 +19,7 @@ import cv2
 import numpy as np
 import torch
 
-SCORE_THRESHOLD = 0.3
-NMS_THRESHOLD = 0.5
 STRIDE = 32  # width and height of the network's input are multiples of it
-SIDES = 32, 4096  # limits of input_size
-MAXIMUM_TILES = 8
 TILE_OVERLAP = 0.2  # of a tile's sides: what is smaller lies whole in one of the tiles
 CUT = 4.0  # pixels of the input: a box so near to where a tile was cut shows part of an object
 MAXIMUM_CANDIDATES = 1000  # points that enter the suppression, best first

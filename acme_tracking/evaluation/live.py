@@ -5,13 +5,13 @@ What is recorded is a bag too, so that tracks recorded elsewhere are scored in t
 """
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 import shutil
 
 from acme_tracking.bags.reading import BagReader
 from acme_tracking.bags.topics import DETECTIONS
-from acme_tracking.detections import Detections
-from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED, Outcome
+from acme_tracking.evaluation.outcome import COASTING, FOLLOWED, Outcome
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.processes import Processes
 from acme_tracking.share import share
@@ -41,7 +41,7 @@ def play(bag, topic: str, settings, folder: Path, detections=None) -> Path:
         else:
             # as long in the time of the images, which may pass slower than ours
             processes.start('stand_in', detections=str(detections),
-                            latency=settings.latency / settings.rate,
+                            latency=settings.surroundings.latency / settings.rate,
                             **_given(settings.detector))
         processes.start('tracker', **_given(settings.tracker))
         processes.start('replay', bag=str(bag), topic=topic, out=str(folder), rate=settings.rate)
@@ -54,8 +54,8 @@ def play(bag, topic: str, settings, folder: Path, detections=None) -> Path:
 
 
 def _given(parameters):
-    """Leave out empty values: they are the defaults, and ROS reads an empty list as no value."""
-    return {key: value for key, value in parameters.items() if value not in ('', [])}
+    """Return the values by name, without empty ones, which ROS takes for no value."""
+    return {key: value for key, value in asdict(parameters).items() if value not in ('', ())}
 
 
 def read_outcome(path, stamps) -> Outcome:
@@ -77,11 +77,12 @@ def read_outcome(path, stamps) -> Outcome:
         raise ValueError(f'{path}: no tracks of the images; was another bag played?')
     outcome = Outcome(detected=[stamp for stamp in stamps if stamp in detected])
     for stamp in stamps:
-        found = tracks.get(stamp, Detections.empty())
-        outcome.lost += stamp not in tracks
-        outcome.add(stamp, found, np.where(found.scores >= UNSURE, FOLLOWED, COASTING))
+        found = tracks.get(stamp)
+        outcome.add(stamp, found, () if found is None else
+                    np.where(found.scores >= UNSURE, FOLLOWED, COASTING))
         if stamp in arrived and stamp in published:
             outcome.seconds.append((arrived[stamp] - published[stamp]) * 1e-9)
+    outcome.ages = outcome.seconds
     return outcome
 
 

@@ -66,7 +66,7 @@ def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None, recorded=
 
 def _claim(out, settings):
     """Note the settings of a run, or check that those of an earlier part are the same."""
-    ours = {**settings.as_dict(), 'weights': hash_of_weights(settings.detector['weights'])}
+    ours = {**settings.as_dict(), 'weights': hash_of_weights(settings.detector.weights)}
     path = out / SETTINGS
     if path.is_file():
         theirs = json.loads(path.read_text())
@@ -122,7 +122,7 @@ def summarize(results: list[dict], settings: Settings) -> dict:
             'modes': {mode: _combined([result['modes'][mode]], [result])
                       for mode in settings.modes}} for result in results},
         'settings': settings.as_dict(),
-        'weights_sha256': hash_of_weights(settings.detector['weights']),
+        'weights_sha256': hash_of_weights(settings.detector.weights),
         'versions': versions()}
 
 
@@ -133,6 +133,7 @@ def _combined(modes, results):
     found = {'images': images, 'detector_runs': runs, 'detector_share': runs / images,
              'tracks': sum(mode['tracks'] for mode in modes),
              'lost_images': sum(mode['lost_images'] for mode in modes),
+             **_ages([age for mode in modes for age in mode['ages']]),
              'requests': dict(sorted(sum((Counter(mode['requests']) for mode in modes),
                                          Counter()).items()))}
     judged = [mode for mode in modes if 'raw' in mode]
@@ -153,6 +154,12 @@ def _combined(modes, results):
         'classes': {name: scores.summary(scores.combine([
             _arrays(mode['classes'][name]) for mode in judged if name in mode['classes']]))
             for name in classes}}
+
+
+def _ages(seconds):
+    """Return how old images were when their tracks were published, in milliseconds."""
+    p50, p95 = np.percentile(seconds, [50, 95]) * 1e3 if seconds else (None, None)
+    return {'age_p50_ms': p50, 'age_p95_ms': p95}
 
 
 def _arrays(raw):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 import itertools
 import json
 import os
@@ -18,29 +19,34 @@ from acme_tracking.bags.reading import BagReader
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.cache import DetectionCache
 from acme_tracking.evaluation.live import play, read_outcome
-from acme_tracking.evaluation.lockstep import (
+from acme_tracking.evaluation.modes import (
     CONTINUOUS,
     drive,
     EVERY_IMAGE,
     EveryImage,
     EveryNth,
     ON_DEMAND,
-    OnDemand,
     Stopwatch,
 )
 from acme_tracking.evaluation.mot import write_mot
 from acme_tracking.evaluation.settings import hash_of_weights, Settings
+from acme_tracking.evaluation.simulation import Simulation
 from acme_tracking.metrics import tracking as scores
 from acme_tracking.metrics.average_precision import Score
+from acme_tracking.parameters import with_values
 import cv2
 import numpy as np
 
 LIVE = 'live'
+# Parameters of the detector that change nothing of what it finds on an image.
+WITHOUT_EFFECT = ('mode', 'threads', 'compressed', 'maximum_image_age')
 # What `measure_latency` looks at, after some that are slower because they are the first.
 WARM_UP, MEASURED_IMAGES = 3, 20
 WORST_MOMENTS = 6
 # Moments shown are at least so far apart, in seconds.
 APART = 1.0
+# What the parameter `mode` of the detector is in the modes that simulate it.
+DETECTOR_MODES = {ON_DEMAND: 'on_request', CONTINUOUS: 'continuous'}
 # Modes whose scores are the probability that a box is on its object.
 CALIBRATED = (LIVE, ON_DEMAND, CONTINUOUS)
 
@@ -49,7 +55,8 @@ class Images:
     """
     The images of a bag, in order and ahead of need; counts those that are not later than before.
 
-    size: (width, height) of the last one; times: of the recording, by stamp, nanoseconds.
+    size: (width, height) of the last one; times: of the recording, by stamp, nanoseconds, of
+    those that are.
     """
 
     def __init__(self, bag: BagReader, topic: str, progress: Callable = lambda: None):
@@ -58,38 +65,44 @@ class Images:
         self.times, self.out_of_order, self.size = {}, 0, (0, 0)
 
     def __iter__(self):
-        """Yield (stamp, image); as the tracker node does, out-of-order images are passed over."""
+        """Yield (time, stamp, image) of all."""
         last = None
         for stamp, time, image in ahead(self._bag.images(self._topic)):
             self._progress()
             if last is not None and stamp <= last:
                 self.out_of_order += 1
-                continue
-            last, self.times[stamp], self.size = stamp, time, image.shape[1::-1]
-            yield stamp, image
+            else:
+                last, self.times[stamp], self.size = stamp, time, image.shape[1::-1]
+            yield time, stamp, image
 
 
 def make_mode(mode: str, settings: Settings, detect: Stopwatch, every: int):
     """Return the object that `drive` leads through a sequence, for a mode that is not live."""
-    if mode in (ON_DEMAND, CONTINUOUS):
-        return OnDemand(settings.tracking_parameters, settings.latency, detect,
-                        continuous=mode == CONTINUOUS)
+    if mode in DETECTOR_MODES:
+        detector = with_values(settings.detector, {'mode': DETECTOR_MODES[mode]})
+        return Simulation(settings.tracker, detector, detect, settings.surroundings)
     return EveryImage(detect) if mode == EVERY_IMAGE else EveryNth(detect, every)
 
 
 def make_detector(settings: Settings, threads: int):
     """Return the CNN with the parameters of the settings."""
-    from acme_tracking.detection import Detector
-    options = {**settings.detector}
+    from acme_tracking.detection.detector import Detector
+    options = _options_of_detector(settings)
     return Detector.from_checkpoint(options.pop('weights') or None, threads=threads, **options)
 
 
 def detector_settings(settings: Settings) -> dict:
     """Return all that detections depend on: the parameters, and what is in the files they name."""
-    known = {**settings.detector, 'sha256': hash_of_weights(settings.detector['weights'])}
-    if settings.detector['classifier']:
-        known['classifier_sha256'] = hash_of_weights(settings.detector['classifier'])
+    known = _options_of_detector(settings)
+    known['sha256'] = hash_of_weights(settings.detector.weights)
+    if settings.detector.classifier:
+        known['classifier_sha256'] = hash_of_weights(settings.detector.classifier)
     return known
+
+
+def _options_of_detector(settings):
+    return {name: value for name, value in asdict(settings.detector).items()
+            if name not in WITHOUT_EFFECT}
 
 
 def measure_latency(path, settings: Settings) -> float:
@@ -150,10 +163,10 @@ def _drive(settings, images, detect, every):
              for mode in settings.modes if mode != LIVE}
 
     def seen():
-        for stamp, image in images:
+        for time, stamp, image in images:
             if settings.stand_in:
                 detect(stamp, image)
-            yield stamp, image
+            yield time, stamp, image
     drive(modes, seen(), detect)
     return {name: mode.outcome for name, mode in modes.items()}
 
@@ -211,7 +224,8 @@ def _detector_scores(truth, labelled, found, settings):
 def _judge_mode(outcome, truth, settings, least):
     ids = {int(one) for tracks in outcome.tracks if len(tracks) for one in tracks.ids}
     result = {'detector_runs': len(outcome.detected), 'requests': outcome.requests,
-              'tracks': len(ids), 'lost_images': outcome.lost, 'timeline': _timeline(outcome)}
+              'tracks': len(ids), 'lost_images': outcome.lost, 'ages': outcome.ages,
+              'timeline': _timeline(outcome)}
     result['detected'] = [round((stamp - outcome.stamps[0]) * 1e-9, 3)
                           for stamp in outcome.detected]
     judged = scores.judge(outcome.stamps, truth, outcome.tracks, settings.classes, least)

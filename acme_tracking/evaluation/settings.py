@@ -1,24 +1,23 @@
 """All that the figures of a run depend on, but the bags: read from the nodes' parameter file."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 import hashlib
 import importlib.metadata
+import json
 from pathlib import Path
 import platform
 
-from acme_tracking.evaluation.lockstep import MODES
-from acme_tracking.parameters import validate
+from acme_tracking.evaluation.modes import MODES
+from acme_tracking.evaluation.simulation import Surroundings
+from acme_tracking.parameters import specifications, with_values
+from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.tracking import TrackerParameters
 from acme_tracking.share import share, shipped_weights
-from acme_tracking.tracking.tracker import TrackingParameters
 import yaml
 
-# Parameters that only the nodes know; without a graph they have no meaning.
-NODE_ONLY = {'max_backlog', 'autostart', 'use_sim_time', 'qos_overrides', 'mode', 'compressed',
-             'threads'}
-DETECTOR = {'weights': '', 'device': 'auto', 'half': True, 'score_threshold': 0.3,
-            'nms_threshold': 0.5, 'classes': [], 'input_size': 0, 'tiles': 1, 'classifier': '',
-            'refined_classes': []}
+# Parameters that every node has, which say nothing about what it does.
+OF_ROS = {'autostart', 'use_sim_time', 'qos_overrides', 'start_type_description_service'}
 PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'torch', 'dlib-bin', 'trackeval',
             'rosbags')
 
@@ -28,16 +27,16 @@ class Settings:
     """
     What is run, on what, and how it is scored.
 
-    modes: of MODES, or `live`; the first gives the headline.  latency: of the simulated detector,
-    seconds.  every: time between the detections of the two-phase script, seconds.  minimum_score:
-    tracks of this package with a lower score do not count.  classes: names that count, () for all
-    of the truth.  images, truth: topics, '' for the obvious ones.  stand_in: in live mode answer
-    with known detections after `latency`, without CNN.  rate: speed of playing, 1 for real time.
-    tracker, detector: parameters.
+    modes: of MODES, or `live`; the first gives the headline.  surroundings: latency of the
+    detector and what else is simulated.  every: time between the detections of the two-phase
+    script, seconds.  minimum_score: tracks of this package with a lower score do not count.
+    classes: names that count, () for all of the truth.  images, truth: topics, '' for the obvious
+    ones.  stand_in: in live mode answer with known detections after the latency, without CNN.
+    rate: speed of playing, 1 for real time.  tracker, detector: parameters of the nodes.
     """
 
     modes: tuple[str, ...] = tuple(MODES)
-    latency: float = 0.1
+    surroundings: Surroundings = Surroundings()
     every: float = 1.0
     minimum_score: float = 0.5
     classes: tuple[str, ...] = ()
@@ -45,37 +44,51 @@ class Settings:
     truth: str = ''
     stand_in: bool = False
     rate: float = 1.0
-    tracker: dict = field(default_factory=lambda: asdict(TrackingParameters()))
-    detector: dict = field(default_factory=lambda: {**DETECTOR})
+    tracker: TrackerParameters = TrackerParameters()
+    detector: DetectorParameters = DetectorParameters()
 
     def __post_init__(self):
         """Raise ValueError for a value out of its range."""
-        for name, least, most in (('latency', 0, 60), ('every', 0.01, 3600),
-                                  ('minimum_score', 0, 1), ('rate', 0.01, 100)):
+        for name, least, most in (('every', 0.01, 3600), ('minimum_score', 0, 1),
+                                  ('rate', 0.01, 100)):
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ValueError(f'{name} must be from {least} to {most}, got {value}')
-        validate(self.tracking_parameters)
-
-    @property
-    def tracking_parameters(self) -> TrackingParameters:
-        """The parameters of the tracker."""
-        return TrackingParameters(**self.tracker)
 
     def as_dict(self) -> dict:
         """Return the settings as JSON has them."""
-        return {key: list(value) if isinstance(value, tuple) else value
-                for key, value in asdict(self).items()}
+        return json.loads(json.dumps(asdict(self)))
 
 
-def read_parameters(path=None, changes=()) -> tuple[dict, dict]:
+def read_parameters(path=None, changes=()) -> tuple[TrackerParameters, DetectorParameters]:
     """
     Return the parameters of tracker and detector of a ROS parameters file.
 
     path: None for config/tracking.yaml.  changes: 'NAME=VALUE' each, for the tracker, or
-    'detector.NAME=VALUE'.  Raises ValueError, naming it, for one that does not exist.
+    'detector.NAME=VALUE'.  Raises ValueError, naming it, for one that does not exist or that is
+    out of its range.
     """
     path = Path(path or share('config/tracking.yaml'))
+    given = _read_given(path)
+    for change in changes:
+        name, equals, value = change.partition('=')
+        if not equals:
+            raise ValueError(f'a parameter must be NAME=VALUE, got {change!r}')
+        node, _, name = name.rpartition('.')
+        if node not in ('', *given):
+            raise ValueError(f'parameters are those of tracker and detector, got {change!r}')
+        given[node or 'tracker'][name] = yaml.safe_load(value)
+    defaults = {'tracker': TrackerParameters(), 'detector': DetectorParameters()}
+    for node, values in given.items():
+        known = {item.name for item in specifications(type(defaults[node]))}
+        unknown = sorted(values.keys() - known)
+        if unknown:
+            raise ValueError(f'{path}: {node} has no parameter {", ".join(unknown)}')
+    return tuple(with_values(defaults[node], given[node]) for node in ('tracker', 'detector'))
+
+
+def _read_given(path):
+    """Return the parameters that a file has for the nodes, by node and name."""
     try:
         entries = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
@@ -87,22 +100,8 @@ def read_parameters(path=None, changes=()) -> tuple[dict, dict]:
         node = str(name).rpartition('/')[2]
         if node in given:
             given[node].update((entry or {}).get('ros__parameters') or {})
-    for change in changes:
-        name, equals, value = change.partition('=')
-        if not equals:
-            raise ValueError(f'a parameter must be NAME=VALUE, got {change!r}')
-        node, _, name = name.rpartition('.')
-        if node not in ('', *given):
-            raise ValueError(f'parameters are those of tracker and detector, got {change!r}')
-        given[node or 'tracker'][name] = yaml.safe_load(value)
-    defaults = {'tracker': asdict(TrackingParameters()), 'detector': DETECTOR}
-    for node, values in given.items():
-        unknown = sorted(values.keys() - defaults[node].keys() - NODE_ONLY)
-        if unknown:
-            raise ValueError(f'{path}: {node} has no parameter {", ".join(unknown)}')
-    return tuple({**defaults[node], **{key: value for key, value in given[node].items()
-                                       if key in defaults[node]}}
-                 for node in ('tracker', 'detector'))
+    return {node: {key: value for key, value in values.items()
+                   if key.partition('.')[0] not in OF_ROS} for node, values in given.items()}
 
 
 def hash_of_weights(weights: str) -> str:

@@ -16,67 +16,19 @@ import queue
 import threading
 import time
 
-from acme_tracking.detection import Detector
-from acme_tracking.detection.detector import MAXIMUM_TILES, NMS_THRESHOLD, SCORE_THRESHOLD, SIDES
-from acme_tracking.detection.suppression import ONE_OBJECT_IOU
+from acme_tracking.detection.detector import Detector
 from acme_tracking.messages import detections_to_msg, image_from_compressed, image_from_msg
-from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
-from acme_tracking.parameters import parameter
-from diagnostic_msgs.msg import DiagnosticStatus
+from acme_tracking.nodes.managed import ManagedNode, run
+from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.events import Report
 import numpy as np
-from rcl_interfaces.msg import SetParametersResult
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
-AT_CONFIGURE = 'Takes effect when the node is configured.'
 WARM_UP_SHAPE = (480, 640, 3)
 RELOADING = {'weights', 'classifier', 'refined_classes'}  # parameters that build a new detector
-
-
-@dataclass
-class DetectorParameters:
-    """The parameters of the detector node."""
-
-    mode: str = parameter(
-        'on_request', 'When the CNN runs: on each call of redetect, or on every image that it can '
-        'keep up with (calls are answered too).', choices=('on_request', 'continuous'))
-    score_threshold: float = parameter(
-        SCORE_THRESHOLD, 'Objects with a lower score are not published.', minimum=0.0, maximum=1.0)
-    nms_threshold: float = parameter(
-        NMS_THRESHOLD, 'Of two boxes of a class with a higher IoU only the better one is '
-        f'published; of two classes, where it is above {ONE_OBJECT_IOU} too.', minimum=0.0,
-        maximum=1.0)
-    classes: list[str] = parameter(
-        [], 'Names of the classes to publish, for example [car, bus]; empty for all.')
-    input_size: int = parameter(
-        0, 'Images are resized to the area of a square of this side, in pixels, for the CNN; 0 '
-        'for the size that the weights were trained for. Larger finds smaller objects and takes '
-        'longer.', minimum=0, maximum=SIDES[1])
-    tiles: int = parameter(
-        1, 'Above 1 the CNN also looks at so many overlapping columns times rows of the image, '
-        'each at input_size: for small objects in large images. 2 takes 5 times as long, 3 takes '
-        '10 times.', minimum=1, maximum=MAXIMUM_TILES)
-    weights: str = parameter(
-        '', 'Checkpoint (.safetensors); empty for the one in the package. Read whenever it is '
-        'set, also to the same path; a bad one is refused and the present one goes on.')
-    classifier: str = parameter(
-        '', 'Checkpoint of a classifier that gives every object a class of its own, for example '
-        'kinds of vehicles; empty for none. The score becomes the geometric mean of both, after '
-        'score_threshold. Read whenever it is set, like weights.')
-    refined_classes: list[str] = parameter(
-        [], 'Classes of the detector whose objects the classifier names, for example '
-        '[car, truck, bus]; empty for all.')
-    device: str = parameter(
-        'auto', f'Where the CNN runs; auto takes CUDA if there is any. {AT_CONFIGURE}',
-        choices=('auto', 'cpu', 'cuda'))
-    half: bool = parameter(True, f'Half precision on CUDA. {AT_CONFIGURE}')
-    threads: int = parameter(
-        0, f'CPU threads of the CNN; 0 for as many as there are cores. {AT_CONFIGURE}',
-        minimum=0, maximum=256)
-    compressed: bool = parameter(
-        False, 'Subscribe to image_raw/compressed instead of image_raw. Takes effect when the '
-        'node is activated.')
 
 
 @dataclass
@@ -143,7 +95,7 @@ class DetectorNode(ManagedNode):
         self._counts = Counter()
         self._latency = 0.0
         self._error = ''
-        self._wake = self.create_guard_condition(self._guarded(self._collect))
+        self._wake = self.create_guard_condition(self.guarded(self._collect))
 
     # Lifecycle
 
@@ -153,7 +105,8 @@ class DetectorNode(ManagedNode):
         self._detector = self._worker.call(functools.partial(self._load, self.parameters))
         self.get_logger().info(f'{self._describe()} on {self._detector.device}')
         self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
-        service = self.service(Trigger, 'redetect', self._on_redetect)
+        service = self.create_service(Trigger, 'redetect', self._on_redetect)
+        self._keep(self.destroy_service, service)
         self._send, service.send_response = service.send_response, self._respond
 
     def _describe(self):
@@ -191,16 +144,16 @@ class DetectorNode(ManagedNode):
     def diagnose(self):
         """Report the device, the work done and what went wrong last."""
         images = self._counts['images']
-        level, message = DiagnosticStatus.OK, 'ready'
+        level, message = 'ok', 'ready'
         if images == self._counts['images at last diagnosis']:
-            level, message = DiagnosticStatus.WARN, 'no images'
+            level, message = 'warning', 'no images'
         elif self._error:
-            level, message = DiagnosticStatus.WARN, f'the last run failed: {self._error}'
+            level, message = 'warning', f'the last run failed: {self._error}'
         self._counts['images at last diagnosis'] = images
-        return level, message, {
+        self.perform([Report(level, message, {
             'mode': self.parameters.mode, 'device': self._detector.device,
             **{name: self._counts[name] for name in ('images', 'runs', 'failures')},
-            'latency_ms': round(self._latency * 1e3, 1)}
+            'latency_ms': round(self._latency * 1e3, 1)})])
 
     # Images, requests and runs, all on the executor's thread
 
@@ -299,29 +252,24 @@ class DetectorNode(ManagedNode):
         names = 'score_threshold', 'nms_threshold', 'classes', 'input_size', 'tiles'
         return {name: getattr(parameters, name) for name in names}
 
-    def _check_parameters(self, changes):
+    def check_parameters(self, wanted, names):
         """Refuse also what the detector refuses; before `configure`, that refuses it."""
         self._candidate = None
-        result = super()._check_parameters(changes)
-        if not result.successful or self._detector is None:
-            return result
-        parameters, names = self._changed(changes), {change.name for change in changes}
-        try:
-            if names & RELOADING:
-                # The executor waits for a run in progress and for the warm-up, so that whoever
-                # sets the parameter is told; runs go on with the present network until then.
-                self._candidate = self._worker.call(functools.partial(self._load, parameters))
-            else:
-                self._detector.check(**self._options(parameters))
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return result
+        if self._detector is None:
+            return
+        if names & RELOADING:
+            # The executor waits for a run in progress and for the warm-up, so that whoever
+            # sets the parameter is told; runs go on with the present network until then.
+            self._candidate = self._worker.call(functools.partial(self._load, wanted))
+        else:
+            self._detector.check(**self._options(wanted))
 
-    def _apply_parameters(self, changes):
+    def parameters_applied(self, previous):
+        """Take the new network, also the one of the same path."""
         if self._candidate is not None:
             self._detector, self._candidate = self._candidate, None
             self.get_logger().info(f'{self._describe()} from now on')
-        super()._apply_parameters(changes)
+        super().parameters_applied(previous)
 
 
 def main():

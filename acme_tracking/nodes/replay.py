@@ -17,7 +17,8 @@ from acme_tracking.bags.topics import DETECTIONS, quality_of_service
 from acme_tracking.bags.writing import BagWriter
 from acme_tracking.evaluation.live import PUBLISHED, READY, TOPICS
 from acme_tracking.messages import image_to_msg, ns_to_stamp
-from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, run
+from acme_tracking.nodes.managed import ManagedNode, run
+from acme_tracking.nodes.quality import IMAGE_QOS
 from acme_tracking.parameters import parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -30,15 +31,15 @@ TRACKS_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 SETTLE, SILENCE = 0.5, 5.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class ReplayParameters:
     """What to play, and where to record."""
 
-    bag: str = parameter('', 'The bag to play.', read_only=True)
-    topic: str = parameter('image_raw', 'Its images.', read_only=True)
-    out: str = parameter('', 'The bag to record.', read_only=True)
+    bag: str = parameter('', 'The bag to play.', applies='start')
+    topic: str = parameter('image_raw', 'Its images.', applies='start')
+    out: str = parameter('', 'The bag to record.', applies='start')
     rate: float = parameter(1.0, 'Speed, 1 for real time.', minimum=0.01, maximum=100.0,
-                            read_only=True)
+                            applies='start')
 
 
 class ReplayNode(ManagedNode):
@@ -96,6 +97,8 @@ class ReplayNode(ManagedNode):
             self._play()
         except Exception as error:
             self.get_logger().error(f'playing failed: {error}')
+            self.finish(1)
+            return
         while not self._stopped.wait(0.1):
             if time.monotonic() - self._heard_at > SILENCE:
                 self.finish()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from acme_tracking.detection import Detector
+from acme_tracking.detection.detector import Detector
 from acme_tracking.evaluation.cache import read_detections
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.nodes.detector import DetectorNode

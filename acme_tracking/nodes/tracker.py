@@ -1,16 +1,13 @@
 """The tracker node: images and late detections in, tracks out, detections asked for on demand."""
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import replace
 import functools
-import queue
 import statistics
 import sys
 import threading
-import time
 
-from acme_tracking.detections import Detections
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.messages import (
     detections_from_msg,
@@ -19,59 +16,54 @@ from acme_tracking.messages import (
     image_to_msg,
     stamp_to_ns,
 )
-from acme_tracking.nodes.managed import IMAGE_QOS, ManagedNode, RELIABLE_QOS, run
-from acme_tracking.parameters import parameter
-from acme_tracking.tracking.policy import REASONS
-from acme_tracking.tracking.track import State
-from acme_tracking.tracking.tracker import MultiObjectTracker, TrackingParameters
-from diagnostic_msgs.msg import DiagnosticStatus
-import numpy as np
+from acme_tracking.nodes.managed import ManagedNode, now, run
+from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.sessions.event_log import EventLog
+from acme_tracking.sessions.events import (
+    Answered,
+    Cancel,
+    Configured,
+    DetectorSeen,
+    PublishTracks,
+    Report,
+    Request,
+    Reset,
+    Tick,
+)
+from acme_tracking.sessions.inbox import Inbox, WaitingDetections, WaitingImage
+from acme_tracking.sessions.tracking import TrackerParameters, TrackingSession
+from acme_tracking.tracking.tracker import warm_up
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
-# An image this much older than the last one is not late, time itself went back (a bag that loops,
-# a simulation that restarts).
-TIME_JUMP = 100_000_000  # nanoseconds
-# A detector that has never answered is only missed after so many seconds: loading a network takes
-# longer than starting a tracker.
-STARTUP_GRACE = 30.0
-
-
-@dataclass
-class TrackerParameters(TrackingParameters):
-    """The parameters of the core, and those of the node."""
-
-    max_backlog: float = parameter(
-        1.0, 'When images wait longer than this for their turn, all but the newest are skipped.',
-        minimum=0.0, maximum=60.0)
+# The next id of a node by its name: ids are never used twice in the life of the process.
+_next_ids: dict[str, int] = {}
 
 
 class TrackerNode(ManagedNode):
     """
-    Drives `MultiObjectTracker` with messages.
+    Turns messages into events of a `TrackingSession`, and its actions into messages.
 
     The executor only receives; one worker does everything else, in the order of arrival.  So the
-    core needs no locks, and a replay, which may take as long as several images, does not make the
-    short queue of the subscription lose any.
+    session needs no locks, and a replay, which may take as long as several images, does not make
+    the short queue of the subscription lose any.
     """
 
     def __init__(self):
         """Declare the parameters."""
         super().__init__('tracker', TrackerParameters)
-        self._worker = None
+        self._session = self._worker = self._log = None
 
     def configure(self):
-        """Make the tracker and the publishers."""
-        self._tracker = MultiObjectTracker(self.parameters)
+        """Begin a session; make the publishers."""
         warm_up(self.parameters)
-        self._counts = Counter()
-        self._requests = Counter()
-        self._pending = None          # the future of the request in flight
-        self._timeouts = 0
-        self._detector_answers = True
-        self._miss_detector_from = time.monotonic() + STARTUP_GRACE
-        self._durations = deque(maxlen=100)
+        begin = self.parameters, now(), _next_ids.get(self.get_fully_qualified_name(), 1)
+        self._session = TrackingSession(*begin)
+        if self.parameters.event_log:
+            self._log = EventLog(self.parameters.event_log, *begin)
+        self._futures, self._detector_seen = {}, False
+        self._durations, self._ages = deque(maxlen=100), deque(maxlen=100)
         self._tracks = self.publisher(Detection2DArray, 'tracks', RELIABLE_QOS)
         self._tentative = self.publisher(Detection2DArray, '~/tentative', RELIABLE_QOS)
         self._debug_image = self.publisher(Image, '~/debug_image', IMAGE_QOS)
@@ -80,199 +72,142 @@ class TrackerNode(ManagedNode):
 
     def activate(self):
         """Start to work and to listen."""
-        self._jobs = queue.SimpleQueue()
-        self._received_images = self._taken_images = 0
-        self._catching_up = False
-        self._worker = threading.Thread(target=self._work, name='tracker', daemon=True)
-        self._worker.start()
+        self._worker = Worker(self.guarded(self._handle))
+        self._worker.put(Configured(now(), self.parameters))
         self.subscription(Image, 'image_raw', self._on_image, IMAGE_QOS)
         self.subscription(Detection2DArray, 'detections', self._on_detections, RELIABLE_QOS)
 
     def deactivate(self):
         """Stop, and forget the tracks: by the next activation the objects are elsewhere."""
-        if self._worker is None:
-            return
-        self._put(None)
-        self._worker.join()
-        self._worker = None
-        self._reset()
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+            self._handle(Reset(now()), None)
+
+    def cleanup(self):
+        """End the session."""
+        if self._session is not None:
+            _next_ids[self.get_fully_qualified_name()] = self._session.tracker.next_id
+        if self._log is not None:
+            self._log.close()
+        self._session = self._log = None
 
     def parameters_changed(self, previous):
-        """Use the new values from the next image on."""
-        if self._worker is not None:
-            self._put(self._tracker.set_parameters, self.parameters)
+        """Use the new values from the next event on."""
+        self._put(Configured(now(), self.parameters))
+
+    def diagnose(self):
+        """Let the session report; the worker does, so that it is never asked in the middle."""
+        self._put(Tick(now()))
+
+    # Messages to events, on the executor
+
+    def _on_image(self, message):
+        ready = self._redetect.service_is_ready()
+        if ready != self._detector_seen:
+            self._detector_seen = ready
+            self._put(DetectorSeen(now(), ready))
+        self._put(WaitingImage(now(), stamp_to_ns(message.header.stamp), len(message.data),
+                               functools.partial(image_from_msg, message), message.header))
+
+    def _on_detections(self, message):
+        self._put(WaitingDetections(now(), stamp_to_ns(message.header.stamp),
+                                    functools.partial(detections_from_msg, message)))
+
+    def _on_answer(self, ticket, future):
+        self._futures.pop(ticket, None)
+        error = future.exception()
+        answer = (False, str(error)) if error else (future.result().success,
+                                                    future.result().message)
+        self._put(Answered(now(), ticket, *answer))
 
     def _on_reset(self, _, response):
-        dropped = sum(self._tracker.count(state) for state in State)
-        if self._worker is not None:
-            self._put(self._reset)
+        dropped = len(self._session.tracker.states())
+        self._put(Reset(now()))
         response.success, response.message = True, f'{dropped} tracks dropped'
         return response
 
-    # What the executor receives
+    def _put(self, event):
+        worker = self._worker
+        if worker is not None:
+            worker.put(event)
 
-    def _on_image(self, message):
-        self._received_images += 1
-        self._put(self._process_image, message, time.monotonic())
+    # Events to actions to messages, on the worker
 
-    def _on_detections(self, message):
-        self._put(self._process_detections, message)
+    def _handle(self, event, header):
+        start = now()
+        self._event, self._header = event, header
+        actions = self._session.on(event)
+        if self._log is not None:
+            self._log.note(event, actions)
+        self.perform(actions)
+        if any(isinstance(action, PublishTracks) for action in actions):
+            self._durations.append(now() - start)
+            self._ages.append(now() - event.time)
 
-    def _on_answer(self, request, future):
-        self._put(self._process_answer, request, future)
+    def act(self, action):
+        """Turn an action of the session into a message or a call."""
+        if isinstance(action, PublishTracks):
+            self._publish(action)
+        elif isinstance(action, Request):
+            # Only ever a callback: waiting here would keep images from being tracked.
+            future = self._futures[action.ticket] = self._redetect.call_async(Trigger.Request())
+            future.add_done_callback(functools.partial(self._on_answer, action.ticket))
+        elif isinstance(action, Cancel):
+            future = self._futures.pop(action.ticket, None)
+            if future is not None:
+                self._redetect.remove_pending_request(future)
 
-    def _put(self, job, *arguments):
-        self._jobs.put(job and functools.partial(self._guarded(job), *arguments))
+    def perform(self, actions):
+        """Add to a report what only a clock can tell."""
+        super().perform([replace(action, values={
+            **action.values, 'image_ms_median': _milliseconds(self._durations),
+            'age_ms_median': _milliseconds(self._ages)})
+            if isinstance(action, Report) else action for action in actions])
 
-    # What the worker does
-
-    def _work(self):
-        for job in iter(self._jobs.get, None):
-            job()
-
-    def _is_skipped(self, arrived) -> bool:
-        """Tell whether to pass over an image in favour of the newest one that waits."""
-        self._taken_images += 1
-        waited = time.monotonic() - arrived
-        self._catching_up = self._taken_images < self._received_images and (
-            self._catching_up or waited > self.parameters.max_backlog)
-        self._counts['skipped_images'] += self._catching_up
-        return self._catching_up
-
-    def _process_image(self, message, arrived):
-        if self._is_skipped(arrived):
-            return
-        start = time.perf_counter()
-        stamp = stamp_to_ns(message.header.stamp)
-        if not self._is_new(stamp):
-            return
-        try:
-            image = image_from_msg(message)
-            tracks = self._tracker.advance(stamp, image)
-        except ValueError as error:
-            self._refuse('images', error)
-            return
-        self._counts['images'] += 1
-        self._tracks.publish(detections_to_msg(tracks.confirmed, message.header))
-        self._tentative.publish(detections_to_msg(tracks.tentative, message.header))
+    def _publish(self, action):
+        self._tracks.publish(detections_to_msg(action.confirmed, self._header))
+        self._tentative.publish(detections_to_msg(action.tentative, self._header))
         if self._debug_image.get_subscription_count():
             self._debug_image.publish(
-                image_to_msg(draw_tracks(image, tracks.confirmed), message.header))
-        self._ask()
-        self._durations.append(time.perf_counter() - start)
-
-    def _is_new(self, stamp) -> bool:
-        last = self._tracker.stamp
-        if last is None or stamp > last:
-            return True
-        if last - stamp < TIME_JUMP:
-            self._counts['out_of_order_images'] += 1
-            return False
-        self.get_logger().info(f'time jumped back by {(last - stamp) * 1e-9:.3f} s: '
-                               'all tracks are reset')
-        self._reset()
-        return True
-
-    def _reset(self):
-        self._abandon_request()
-        self._tracker.reset()
-
-    def _process_detections(self, message):
-        too_late = self._tracker.too_late
-        try:
-            self._tracker.correct(stamp_to_ns(message.header.stamp), detections_from_msg(message))
-        except ValueError as error:
-            self._refuse('detections', error)
-        if too_late == 0 < self._tracker.too_late:
-            self.get_logger().warning(
-                'detections arrive later than buffer_seconds = '
-                f'{self.parameters.buffer_seconds}: they are fused without a replay '
-                '(said once; see detections_older_than_buffer on /diagnostics)')
-
-    def _refuse(self, what, error):
-        self._counts[f'refused_{what}'] += 1
-        self.get_logger().warning(f'refused {what}: {error}', throttle_duration_sec=5.0)
-
-    # Detection on demand
-
-    def _ask(self):
-        request = self._tracker.request()
-        if request is None:
-            return
-        self._abandon_request()
-        if self._tracker.policy.timeouts > self._timeouts:
-            self._timeouts = self._tracker.policy.timeouts
-            self._note_detector(False, 'does not answer within '
-                                       f'{self.parameters.request_timeout} s')
-        if not self._redetect.service_is_ready():
-            self._note_detector(False, 'is not there')
-            self._tracker.policy.answered()
-            return
-        self._requests[request.reason] += 1
-        # Only ever a callback: waiting for the answer here would block the thread that brings it.
-        self._pending = self._redetect.call_async(Trigger.Request())
-        self._pending.add_done_callback(functools.partial(self._on_answer, request))
-
-    def _process_answer(self, request, future):
-        if future is not self._pending:
-            return
-        self._pending = None
-        self._tracker.policy.answered()
-        self._note_detector(True)
-        if not future.result().success:
-            self.get_logger().warning(
-                f'the detector could not serve a request ({request.reason}): '
-                f'{future.result().message}', throttle_duration_sec=5.0)
-
-    def _abandon_request(self):
-        if self._pending is not None:
-            future, self._pending = self._pending, None
-            self._redetect.remove_pending_request(future)
-
-    def _note_detector(self, answers, why=''):
-        if answers:
-            self._miss_detector_from = 0.0
-        elif time.monotonic() < self._miss_detector_from:
-            return
-        if answers and not self._detector_answers:
-            self.get_logger().info('the detector answers again')
-        elif self._detector_answers and not answers:
-            self.get_logger().warning(
-                f"the detector behind '{self.resolve_service_name('redetect')}' {why}: "
-                'tracking goes on without it (said once)')
-        self._detector_answers = answers
-
-    # Diagnostics
-
-    def diagnose(self):
-        """Return what came in, what is followed and what was asked for."""
-        images = self._counts['images']
-        level, message = DiagnosticStatus.OK, 'tracking'
-        if images == self._counts['images at last diagnosis']:
-            level, message = DiagnosticStatus.WARN, 'no images'
-        elif not self._detector_answers:
-            level, message = DiagnosticStatus.WARN, 'tracking without a detector'
-        self._counts['images at last diagnosis'] = images
-        values = {name: self._counts[name] for name in (
-            'images', 'skipped_images', 'refused_images', 'refused_detections',
-            'out_of_order_images')}
-        values.update({f'requests.{reason}': self._requests[reason] for reason in REASONS})
-        values.update({f'tracks.{state.value}': self._tracker.count(state)
-                       for state in (State.CONFIRMED, State.COASTING, State.TENTATIVE)})
-        return level, message, {
-            **values, 'request_timeouts': self._tracker.policy.timeouts,
-            'detections_older_than_buffer': self._tracker.too_late,
-            'buffer_megabytes': round(self._tracker.buffered_bytes / 1e6, 1),
-            'image_ms_median': round(1e3 * statistics.median(self._durations or [0]), 1)}
+                image_to_msg(draw_tracks(self._event.image, action.confirmed), self._header))
 
 
-def warm_up(parameters: TrackingParameters) -> None:
-    """Track once: what is loaded at first use takes 0.1 s, which the first images would wait."""
-    tracker = MultiObjectTracker(parameters)
-    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-    tracker.advance(1, image)
-    tracker.correct(1, Detections([[50, 40, 100, 80]], [1.0], ['car']))
-    tracker.advance(2, image)
+class Worker:
+    """A thread that takes what waits in an `Inbox`, and sleeps while nothing does."""
+
+    def __init__(self, handle):
+        """Call `handle(event, origin)` for everything that is put."""
+        self._handle, self._inbox, self._open = handle, Inbox(), True
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name='tracker', daemon=True)
+        self._thread.start()
+
+    def put(self, event) -> None:
+        """Let an event wait; may be called from any thread."""
+        with self._news:
+            self._inbox.put(event)
+            self._news.notify()
+
+    def close(self) -> None:
+        """Finish the present event, leave what waits, and end the thread."""
+        with self._news:
+            self._open = False
+            self._news.notify()
+        self._thread.join()
+
+    def _work(self):
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: len(self._inbox) or not self._open)
+                if not self._open:
+                    return
+                taken = self._inbox.take()
+            self._handle(*taken)
+
+
+def _milliseconds(nanoseconds):
+    return round(1e-6 * statistics.median(nanoseconds or [0]), 1)
 
 
 def main():

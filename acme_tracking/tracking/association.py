@@ -8,6 +8,8 @@ gate for tracks whose place is only predicted.
 from __future__ import annotations
 
 from acme_tracking import geometry
+from acme_tracking.detections import Detections
+from acme_tracking.tracking.track import State
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -17,6 +19,32 @@ FORBIDDEN = 1e6
 OTHER_CLASS_COST = 0.2
 # Two boxes paired by their distance alone may differ by this factor in area.
 AREA_RATIO = 2.5
+# How far the centre of a box may be off while its object is seen, in box sizes; when the object is
+# not seen, so much more for every second.
+DRIFT = 0.3
+# What recovers an object that was out of sight has at least this share of the mean score of its
+# detections: a detector may take what hides the object for one, too, but is less sure of it.
+RECOVERY_SHARE = 0.5
+
+
+def pair(tracks, boxes, now: int, detections: Detections,
+         minimum_iou: float) -> list[tuple[int, int]]:
+    """
+    Return the pairs (row of tracks, row of detections).
+
+    boxes: (T, 4), where the tracks were on the image of the detections.  now: stamp of the newest
+    image: an object that is out of sight may be the farther off, the longer ago it was seen.
+    """
+    if not tracks or not len(detections):
+        return []
+    unseen = np.array([track.coasting_seconds(now) for track in tracks])
+    slack = np.sqrt(geometry.area(boxes)) * (DRIFT + unseen)
+    cost = pairing_cost(boxes, [track.label for track in tracks], slack, detections.boxes,
+                        detections.labels, minimum_iou)
+    least = np.array([RECOVERY_SHARE * track.mean_score if track.state is State.COASTING else 0.0
+                      for track in tracks])
+    cost[detections.scores < least[:, np.newaxis]] = FORBIDDEN
+    return assign(cost)
 
 
 def pairing_cost(track_boxes, track_labels, slack, boxes, labels, minimum_iou: float):

@@ -13,7 +13,7 @@ EVERY_NTH_IMAGE = 'every_nth_image'
 REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, NEWCOMERS_DUE, EVERY_NTH_IMAGE)
 
 
-@dataclass
+@dataclass(frozen=True)
 class RequestParameters:
     """When the detector is asked; durations in seconds of image time."""
 

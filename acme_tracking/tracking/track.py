@@ -1,12 +1,16 @@
 """The life of one object: tentative, confirmed, coasting, dropped."""
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from enum import Enum
 
+from acme_tracking import geometry
 from acme_tracking.tracking.motion import fit_motion, Motion
 from acme_tracking.tracking.visual import VisualTracker
 import numpy as np
+
+# So many of the last detections are remembered, to tell two objects from two boxes on one.
+SIGHTINGS = 8
 
 
 class State(Enum):
@@ -33,11 +37,13 @@ class Track:
         self.confidence = 0.0
         self.detections = 0      # how many detections it was paired with
         self.misses = 0          # how many detector runs in a row did not see it
-        self.detected_at = 0     # stamp of the newest of its detections
+        self.judged_at = 0       # stamp of the newest detector run that saw it or missed it
+        self.sightings = deque(maxlen=SIGHTINGS)  # (stamp, box) of its detections
+        self.turns = 0           # images since its visual tracker looked
         self.visual = visual
         self._votes = Counter()  # summed detection scores by label
         self._stamps, self._boxes, self._weights = [], [], []
-        self._motion: Motion | None = None  # while coasting
+        self._motion: Motion | None = None  # how it goes on while nobody looks
         self._lost_at = 0
         self._lost_confidence = 0.0
 
@@ -61,6 +67,11 @@ class Track:
         """The oldest stamp with a known box."""
         return self._stamps[0]
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether its visual tracker is in charge."""
+        return self.state in (State.TENTATIVE, State.CONFIRMED)
+
     def box_at(self, stamp: int) -> np.ndarray:
         """Return the box, float32 (4,), at a stamp; interpolated, or the nearest end's."""
         times = np.array(self._stamps) - stamp  # small numbers: float64 is exact for them
@@ -71,6 +82,14 @@ class Track:
         """Return for how long the object has not been seen; 0 while it is."""
         return (stamp - self._lost_at) * 1e-9 if self.state is State.COASTING else 0.0
 
+    def was_detected_beside(self, other: Track, overlap: float) -> bool:
+        """Tell whether one detector run saw both, in boxes with an IoU below `overlap`."""
+        theirs = dict(other.sightings)
+        return any(geometry.iou(box, theirs[stamp])[0, 0] < overlap
+                   for stamp, box in self.sightings if stamp in theirs)
+
+    # What detections tell
+
     def correct(self, stamp: int, box, score: float, label: str) -> None:
         """
         Take a detection on the image of `stamp`: restart there, forget what came later.
@@ -80,37 +99,71 @@ class Track:
         while self._stamps and self._stamps[-1] >= stamp:
             self._stamps.pop(), self._boxes.pop(), self._weights.pop()
         self._record(stamp, box, weight=1.0)
-        self._votes[label] += score
-        self.confidence = score
-        self.detections += 1
-        self.misses = 0
-        self.detected_at = stamp
+        self.confidence, self.turns = score, 0
         if self.state is State.COASTING:
             self.state = State.CONFIRMED
         self._motion = None
+        self._note_sighting(stamp, box, score, label)
 
-    @property
-    def is_followed(self) -> bool:
-        """Whether the visual tracker is to be updated with the next image."""
-        return self.state in (State.TENTATIVE, State.CONFIRMED)
+    def shift(self, stamp: int, box, score: float, label: str) -> None:
+        """Take a detection on the image of `stamp` without a replay: move and resize all since."""
+        (before,), (after,) = geometry.to_center(self.box_at(stamp)), geometry.to_center(box)
+        first = int(np.searchsorted(self._stamps, stamp))
+        for index in range(first, len(self._stamps)):
+            moved = geometry.to_center(self._boxes[index])[0]
+            moved[:2] += after[:2] - before[:2]
+            moved[2:] *= after[2:] / before[2:]
+            self._boxes[index] = geometry.from_center(moved)[0]
+        self._motion = None
+        self.visual.expect(self.box)
+        self._note_sighting(stamp, box, score, label)
+
+    def _note_sighting(self, stamp, box, score, label):
+        self._votes[label] += score
+        self.detections += 1
+        self.sightings.append((stamp, np.asarray(box)))
+        if stamp > self.judged_at:
+            self.judged_at, self.misses = stamp, 0
+
+    def note_miss(self, stamp: int) -> None:
+        """Count a detector run that did not see it, unless a later run has judged already."""
+        if stamp > self.judged_at:
+            self.judged_at = stamp
+            self.misses += 1
+
+    # What images tell
 
     def follow(self, stamp: int, seen, threshold: float, max_coast: float) -> None:
         """
         Go on to the next image: by sight while confidence holds, else by prediction.
 
-        `seen` is the box and confidence of the visual tracker, None while it is not updated.
+        `seen` is the box and confidence of the visual tracker; None while it does not look.
         """
         if seen is not None:
+            self.turns = 0
             box, self.confidence = seen
-            if self.confidence >= threshold:  # written so that NaN coasts
+            # written so that a confidence that is no number is below every threshold
+            if self.confidence >= threshold:
                 self._record(stamp, box, weight=self.confidence)
+                self._motion = None
                 return
             self.coast(stamp, self.confidence)
-        self._record(stamp, self._motion.predict(stamp), weight=0.0)
-        remaining = 1 - self.coasting_seconds(stamp) / max_coast
-        self.confidence = self._lost_confidence * max(0.0, remaining)
-        if remaining < 0:
-            self.state = State.DROPPED
+        self.turns += 1
+        self._record(stamp, self.predict(stamp), weight=0.0)
+        if self.state is State.COASTING:
+            remaining = 1 - self.coasting_seconds(stamp) / max_coast
+            self.confidence = self._lost_confidence * max(0.0, remaining)
+            if remaining < 0:
+                self.state = State.DROPPED
+
+    def predict(self, stamp: int) -> np.ndarray:
+        """Return the box, float32 (4,), expected at a stamp later than the last look."""
+        if self._motion is None:
+            seen = [i for i, weight in enumerate(self._weights) if weight > 0]
+            self._motion = fit_motion([self._stamps[i] for i in seen],
+                                      [self._boxes[i] for i in seen],
+                                      [self._weights[i] for i in seen])
+        return self._motion.predict(stamp)
 
     def coast(self, stamp: int, confidence: float) -> None:
         """
@@ -119,10 +172,6 @@ class Track:
         A tentative track is dropped instead: nothing but one detection speaks for it.  The visual
         model stays as it is, for every further update would teach it the occluder.
         """
-        seen = [i for i, weight in enumerate(self._weights) if weight > 0]
-        self._motion = fit_motion([self._stamps[i] for i in seen],
-                                  [self._boxes[i] for i in seen],
-                                  [self._weights[i] for i in seen])
         self._lost_at, self._lost_confidence = stamp, confidence
         self.state = State.DROPPED if self.state is State.TENTATIVE else State.COASTING
 

@@ -6,54 +6,70 @@ The tracker of many objects: a visual update on every image, corrected by late d
     request = tracker.request()                should the detector run now, and why?
 
 A detection is always late.  It is paired with the tracks' boxes at its own stamp, the visual
-trackers are restarted on the image of that stamp, and the images since are replayed.
+trackers are restarted on the image of that stamp, and the images since are replayed.  It may only
+ever say something about its own stamp: what is older than the buffer, or about an image that never
+came, is counted in `dropped` and changes nothing; what was said before, or is known better from a
+later image, says nothing new.
 """
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
 from acme_tracking.parameters import parameter, validate
-from acme_tracking.tracking.association import assign, FORBIDDEN, pairing_cost
+from acme_tracking.tracking import turns
+from acme_tracking.tracking.association import pair
 from acme_tracking.tracking.buffer import ImageBuffer
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
-from acme_tracking.tracking.visual import make_tracker, start_all, TRACKER_NAMES, update_all
+from acme_tracking.tracking.visual import (
+    can_be_moved,
+    make_tracker,
+    start_all,
+    TRACKER_NAMES,
+    update_all,
+)
 import numpy as np
 
 # A track is dropped when less than this share of its box lies inside the image.
 MINIMUM_VISIBLE = 0.3
-# Two tracks that overlap by more follow one object; the one detected less often is dropped.
-SAME_OBJECT_IOU = 0.7
+# Two tracks that overlap by more follow one object, unless one run of the detector saw both in
+# boxes that overlap by less than the second: then one object passes the other.
+SAME_OBJECT_IOU, APART_IOU = 0.7, 0.3
 # What is left of the confidence of a track that the detector has missed `max_misses` times.  A
 # visual tracker may be sure of the road where an object was: with a detector that misses a fifth
 # of what is there, two misses leave 0.28 of a confidence of 0.9.
 LEFT_BY_MISSES = 0.3
-# How far the centre of a box may be off while its object is seen, in box sizes; when the object is
-# not seen, so much more for every second.
-DRIFT = 0.3
-# What recovers an object that was out of sight has at least this share of the mean score of its
-# detections: a detector may take what hides the object for one, too, but is less sure of it.
-RECOVERY_SHARE = 0.5
 # Detections of images that have not arrived yet wait for them; more than these are lost images.
 MAXIMUM_EARLY = 10
 
+# Why detections are dropped.
+OLD, AHEAD, UNKNOWN = 'older_than_buffer', 'ahead_of_images', 'of_unknown_images'
+REASONS_TO_DROP = (OLD, AHEAD, UNKNOWN)
 
-@dataclass
+
+@dataclass(frozen=True)
 class TrackingParameters(RequestParameters):
     """How objects are followed; durations in seconds of image time."""
 
     tracker: str = parameter(
-        'correlation', 'The visual tracker.', choices=TRACKER_NAMES, read_only=True)
+        'correlation', 'The visual tracker.', choices=TRACKER_NAMES, applies='configure')
     tracker_weights: list[str] = parameter(
         [], 'Files of the visual tracker: backbone and neckhead of nano, or the one of vit.',
-        read_only=True)
+        applies='configure')
     confidence_threshold: float = parameter(
         0.2, 'A track whose confidence is not at least this coasts.', minimum=0.0, maximum=1.0)
     max_coast: float = parameter(
         3.0, 'A track not seen for longer is dropped.', minimum=0.01, maximum=3600.0)
+    max_tracks: int = parameter(
+        300, 'More objects are not followed; of the detections on an image the best count.',
+        minimum=1, maximum=10000)
+    looks_per_image: int = parameter(
+        64, 'With more objects the visual trackers of those in most doubt look at an image; the '
+        'others are predicted, and each has its turn on every third image at least.',
+        minimum=1, maximum=10000)
     confirm_score: float = parameter(
         0.5, 'A detection with this score is believed at once.', minimum=0.0, maximum=1.0)
     confirm_detections: int = parameter(
@@ -66,9 +82,10 @@ class TrackingParameters(RequestParameters):
         0.3, 'Overlap from which a detection may belong to a track.', minimum=0.01, maximum=1.0)
     buffer_seconds: float = parameter(
         2.0, 'How late a detection may be and still be replayed.',
-        minimum=0.0, maximum=60.0, read_only=True)
+        minimum=0.0, maximum=60.0, applies='configure')
     buffer_megabytes: float = parameter(
-        500.0, 'Memory for the images to replay.', minimum=1.0, maximum=100000.0, read_only=True)
+        500.0, 'Memory for the images to replay.', minimum=1.0, maximum=100000.0,
+        applies='configure')
     replay_images: int = parameter(
         6, 'A replay uses at most so many images, spread evenly, to bound its cost.',
         minimum=1, maximum=1000)
@@ -92,10 +109,13 @@ class MultiObjectTracker:
     """
     Follows many objects; see the module's description for its three calls.
 
-    Deterministic: time is nothing but the stamps (integer nanoseconds) it is given.
+    Deterministic: time is nothing but the stamps (integer nanoseconds) it is given.  `next_id` is
+    the id of the next new object, `dropped` counts messages of detections by the reason why they
+    could not be used, `excess` the objects beyond `max_tracks`, `steps` the images that visual
+    trackers looked at, replays included.
     """
 
-    def __init__(self, parameters: TrackingParameters | None = None):
+    def __init__(self, parameters: TrackingParameters | None = None, next_id: int = 1):
         """
         Create a tracker of nothing; `parameters` may be changed between two calls.
 
@@ -106,17 +126,19 @@ class MultiObjectTracker:
         validate(self.parameters)
         self._make_visual()
         self.policy = RequestPolicy(self.parameters)
-        self._next_id = 1
-        self.too_late = 0  # detections older than the buffer
+        self.next_id = next_id
+        self.dropped: Counter[str] = Counter()
+        self.excess = self.steps = 0
         self.reset()
 
     def _make_visual(self):
         return make_tracker(self.parameters.tracker, self.parameters.tracker_weights)
 
     def reset(self) -> None:
-        """Forget every object and image; ids go on, so that they stay unique in a run."""
+        """Forget every object and image; ids go on, so that they stay unique."""
         self._tracks: list[Track] = []
-        self._early = deque(maxlen=MAXIMUM_EARLY)
+        self._early: deque[tuple[int, Detections]] = deque()
+        self._fused_at = 0  # stamp of the newest image of which detections are known
         self._buffer = ImageBuffer(self.parameters.buffer_seconds,
                                    self.parameters.buffer_megabytes)
         self._shape = None
@@ -124,8 +146,13 @@ class MultiObjectTracker:
         self.stamp: int | None = None
 
     def set_parameters(self, parameters: TrackingParameters) -> None:
-        """Use other parameters from now on; those fixed at start are ignored."""
+        """Use other parameters from now on; those of the buffer and visual tracker stay."""
         self.parameters = self.policy.parameters = parameters
+
+    @property
+    def newest(self) -> int | None:
+        """The stamp of the newest image, also of one that was only remembered."""
+        return self._buffer.newest
 
     @property
     def buffered_bytes(self) -> int:
@@ -139,35 +166,39 @@ class MultiObjectTracker:
         Raises ValueError when the stamp is not later than the last one, or for another array.
         An image of another size than the last one is a cut: every track is dropped.
         """
-        image = np.ascontiguousarray(image)  # once, not in every visual tracker
-        if (image.dtype != np.uint8 or not image.size or image.ndim < 2
-                or image.shape[2:] not in ((), (3,))):
-            raise ValueError('image must be uint8 of shape (H, W, 3) or (H, W), got '
-                             f'{image.dtype} {image.shape}')
-        self._buffer.add(stamp, image)
-        if self._shape not in (None, image.shape):
-            self.reset()
-            self._buffer.add(stamp, image)
-        self.stamp, self._shape = stamp, image.shape
-        self._follow(self._tracks, stamp, image)
+        image = self._keep(stamp, image)
+        self.stamp = stamp
+        self._follow(turns.whose(self._tracks, self.parameters.looks_per_image), stamp, image,
+                     self._tracks)
+        oldest = stamp - int(self.parameters.buffer_seconds * 1e9)
         for track in self._tracks:
-            track.forget_before(stamp - int(self.parameters.buffer_seconds * 1e9))
+            track.forget_before(oldest)
         self._drop_dead()
         while self._early and self._early[0][0] <= stamp:
             self._fuse(*self._early.popleft())
         return self._snapshot()
 
+    def remember(self, stamp: int, image: np.ndarray) -> None:
+        """Keep an image that nobody looks at, for a detection that may come of it."""
+        self._keep(stamp, image, followed=False)
+
     def correct(self, stamp: int, detections: Detections) -> None:
         """
         Fuse the detections made on the image of `stamp`, and bring the result to the present.
 
-        Detections that overtook their image wait for it.  Those older than every buffered image
-        are counted in `too_late` and fused with the present, without a replay.
+        Detections that overtook their image wait for it.
         """
-        if self.stamp is None or stamp > self.stamp:
-            self._early.append((stamp, detections))
-        else:
+        if self.stamp is not None and stamp <= self.stamp:
             self._fuse(stamp, detections)
+        elif self.stamp is not None and (
+                stamp > self.stamp + int(self.parameters.buffer_seconds * 1e9)):
+            self.dropped[AHEAD] += 1
+        else:
+            self._early = deque(sorted([*self._early, (stamp, detections)],
+                                       key=lambda waiting: waiting[0]))
+            if len(self._early) > MAXIMUM_EARLY:
+                self._early.popleft()
+                self.dropped[UNKNOWN] += 1
 
     def request(self) -> Request | None:
         """Return why the detector should run now, or None; see `RequestPolicy`."""
@@ -182,51 +213,64 @@ class MultiObjectTracker:
         """Return the number of tracks in a state."""
         return sum(track.state is state for track in self._tracks)
 
+    def states(self) -> dict[int, State]:
+        """Return the state of every track by its id."""
+        return {track.id: track.state for track in self._tracks}
+
+    @property
+    def longest_wait(self) -> int:
+        """For how many images no visual tracker has looked at some object that is followed."""
+        return max((track.turns for track in self._tracks if track.is_followed), default=0)
+
+    def detected_at(self, stamp: int) -> list[int]:
+        """Return the ids of the tracks that a detection on the image of `stamp` belongs to."""
+        return [track.id for track in self._tracks if stamp in dict(track.sightings)]
+
     # The steps of `correct`
 
     def _fuse(self, stamp, detections):
-        fused_at = self._buffer.nearest(stamp)
+        fused_at = self._buffer.find(stamp)
         if fused_at is None:
-            self.too_late += 1
-            fused_at = self.stamp
-        image = self._buffer.get(fused_at)
-        detections = detections.select(self._is_visible(detections.boxes))
-        pairs = self._pair(fused_at, detections)
-        touched = self._correct_paired(fused_at, detections, pairs)
-        self._note_misses(fused_at, [row for row, _ in pairs])
-        touched += self._start_unpaired(fused_at, detections, pairs)
-        start_all([track.visual for track in touched], image, [track.box for track in touched])
-        for later, later_image in self._buffer.after(fused_at, self.parameters.replay_images):
-            self._follow(touched, later, later_image)
+            self.dropped[OLD if stamp < self._buffer.oldest else UNKNOWN] += 1
+            return
+        detections = self._usable(detections)
+        boxes = np.array([track.box_at(fused_at) for track in self._tracks]).reshape(-1, 4)
+        pairs = pair(self._tracks, boxes, self.stamp, detections, self.parameters.minimum_iou)
+        restarted = self._correct_paired(fused_at, boxes, detections, pairs)
+        self._note_misses(fused_at, {row for row, _ in pairs})
+        restarted += self._start_unpaired(fused_at, boxes, detections, pairs)
+        self._fused_at = max(self._fused_at, fused_at)
+        self._replay(fused_at, restarted)
         self._drop_dead()
         self._merge()
 
-    def _pair(self, stamp, detections):
-        if not self._tracks or not len(detections):
-            return []
-        boxes = np.array([track.box_at(stamp) for track in self._tracks])
-        # A followed box may have drifted a little; the longer an object is unseen, the further it
-        # may be from where it is predicted.
-        unseen = np.array([track.coasting_seconds(self.stamp) for track in self._tracks])
-        slack = np.sqrt(geometry.area(boxes)) * (DRIFT + unseen)
-        cost = pairing_cost(boxes, [track.label for track in self._tracks], slack,
-                            detections.boxes, detections.labels, self.parameters.minimum_iou)
-        least = [RECOVERY_SHARE * track.mean_score if track.state is State.COASTING else 0.0
-                 for track in self._tracks]
-        cost[detections.scores < np.array(least)[:, np.newaxis]] = FORBIDDEN
-        return assign(cost)
+    def _usable(self, detections):
+        """Return the detections that lie in the image, the best `max_tracks` of them."""
+        detections = detections.select(self._is_visible(detections.boxes))
+        if len(detections) > self.parameters.max_tracks:
+            self.excess += len(detections) - self.parameters.max_tracks
+            best = np.argsort(-detections.scores, kind='stable')[:self.parameters.max_tracks]
+            detections = detections.select(np.sort(best))
+        return detections
 
-    def _correct_paired(self, stamp, detections, pairs):
-        corrected = []
-        for row, column in pairs:
-            track = self._tracks[row]
-            if track.detected_at >= stamp:
-                continue  # it knows better already
-            track.correct(stamp, detections.boxes[column], float(detections.scores[column]),
-                          str(detections.labels[column]))
+    def _correct_paired(self, stamp, boxes, detections, pairs):
+        """Give the tracks their detections; return those whose visual tracker must restart."""
+        news = [(self._tracks[row], boxes[row], column) for row, column in pairs
+                if not self._tracks[row].sightings or self._tracks[row].sightings[-1][0] < stamp]
+        restarting = turns.who_restarts(
+            [(track, geometry.iou(box, detections.boxes[column])[0, 0])
+             for track, box, column in news], self.parameters.looks_per_image)
+        restarted = []
+        for (track, _, column), restarts in zip(news, restarting):
+            found = (stamp, detections.boxes[column], float(detections.scores[column]),
+                     str(detections.labels[column]))
+            if restarts:
+                track.correct(*found)
+                restarted.append(track)
+            else:
+                track.shift(*found)
             self._confirm(track)
-            corrected.append(track)
-        return corrected
+        return restarted
 
     def _confirm(self, track):
         if track.state is State.TENTATIVE and (
@@ -238,36 +282,65 @@ class MultiObjectTracker:
         for row, track in enumerate(self._tracks):
             if row in paired or track.born_at > stamp:
                 continue
-            track.misses += 1
+            track.note_miss(stamp)
             if track.state is State.CONFIRMED and track.misses >= self.parameters.max_misses:
                 track.coast(self.stamp, LEFT_BY_MISSES * track.confidence)
         self._tracks = [track for track in self._tracks
                         if not (track.state is State.TENTATIVE and track.misses)]
 
-    def _start_unpaired(self, stamp, detections, pairs):
+    def _start_unpaired(self, stamp, boxes, detections, pairs):
+        """Start a track on every detection of its own; one that a later run did not see waits."""
         paired = {column for _, column in pairs}
+        followed = geometry.iou(detections.boxes, boxes).max(axis=1, initial=0) > SAME_OBJECT_IOU
         started = []
-        for column in set(range(len(detections))) - paired:
-            box = detections.boxes[column]
-            if self._tracks and geometry.iou(
-                    box, [track.box_at(stamp) for track in self._tracks]).max() > SAME_OBJECT_IOU:
-                continue  # a second box on an object that is followed
-            track = Track(self._next_id, self._make_visual())
-            self._next_id += 1
-            track.correct(stamp, box, float(detections.scores[column]),
+        for column in np.flatnonzero(~followed).tolist():
+            if column in paired:
+                continue
+            if len(self._tracks) + len(started) >= self.parameters.max_tracks:
+                self.excess += 1
+                continue
+            track = Track(self.next_id, self._make_visual())
+            self.next_id += 1
+            track.correct(stamp, detections.boxes[column], float(detections.scores[column]),
                           str(detections.labels[column]))
-            self._confirm(track)
+            if stamp >= self._fused_at:
+                self._confirm(track)
             started.append(track)
         self._tracks += started
         return started
 
+    def _replay(self, stamp, tracks):
+        """Start visual trackers on the image of `stamp`, and lead them to the present."""
+        start_all([track.visual for track in tracks], self._buffer.get(stamp),
+                  [track.box for track in tracks])
+        self.steps += bool(tracks)
+        images = turns.images_of_replay(len(tracks), self.parameters)
+        for later, image in self._buffer.after(stamp, images):
+            self._follow([track for track in tracks if track.is_followed], later, image, tracks)
+
     # What both calls need
 
-    def _follow(self, tracks, stamp, image):
-        """Take tracks to a later image, the visual trackers all at once."""
-        followed = [track for track in tracks if track.is_followed]
-        seen = dict(zip([track.id for track in followed],
-                        update_all([track.visual for track in followed], image)))
+    def _keep(self, stamp, image, followed=True):
+        """Put an image into the buffer, contiguous, as every visual tracker needs it."""
+        image = np.ascontiguousarray(image)
+        if (image.dtype != np.uint8 or not image.size or image.ndim < 2
+                or image.shape[2:] not in ((), (3,))):
+            raise ValueError('image must be uint8 of shape (H, W, 3) or (H, W), got '
+                             f'{image.dtype} {image.shape}')
+        if self._shape not in (None, image.shape) and stamp > (self.newest or 0):
+            self.reset()
+        self._buffer.add(stamp, image, followed)
+        self._shape = image.shape
+        return image
+
+    def _follow(self, looking, stamp, image, tracks):
+        """Take tracks to a later image; the visual trackers of those `looking` all at once."""
+        for track in looking:
+            if track.turns and can_be_moved(track.visual):
+                track.visual.expect(track.predict(stamp))
+        seen = dict(zip([track.id for track in looking],
+                        update_all([track.visual for track in looking], image)))
+        self.steps += bool(looking)
         for track in tracks:
             if track.state is not State.DROPPED:
                 track.follow(stamp, seen.get(track.id), self.parameters.confidence_threshold,
@@ -290,12 +363,14 @@ class MultiObjectTracker:
 
     def _merge(self):
         """Of two tracks on one object keep the one that was detected more often."""
+        order = sorted(self._tracks, key=lambda track: (-track.detections, track.id))
+        overlaps = geometry.iou(*2 * [[track.box for track in order]]) > SAME_OBJECT_IOU
         kept = []
-        for track in sorted(self._tracks, key=lambda track: (-track.detections, track.id)):
-            if not kept or geometry.iou(
-                    track.box, [other.box for other in kept]).max() <= SAME_OBJECT_IOU:
-                kept.append(track)
-        self._tracks = sorted(kept, key=lambda track: track.id)
+        for index, track in enumerate(order):
+            rivals = [other for other in kept if overlaps[index, other]]
+            if all(track.was_detected_beside(order[other], APART_IOU) for other in rivals):
+                kept.append(index)
+        self._tracks = sorted((order[index] for index in kept), key=lambda track: track.id)
 
     def _snapshot(self) -> Tracks:
         believed = [track for track in self._tracks if track.state is not State.TENTATIVE]
@@ -309,3 +384,12 @@ class MultiObjectTracker:
             scores=[track.confidence for track in tracks],
             labels=[track.label for track in tracks],
             ids=[track.id for track in tracks])
+
+
+def warm_up(parameters: TrackingParameters) -> None:
+    """Track once: what is loaded at first use takes 0.1 s, which the first images would wait."""
+    tracker = MultiObjectTracker(parameters)
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    tracker.advance(1, image)
+    tracker.correct(1, Detections([[50, 40, 100, 80]], [1.0], ['car']))
+    tracker.advance(2, image)

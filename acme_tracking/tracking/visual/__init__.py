@@ -29,7 +29,9 @@ class VisualTracker(Protocol):
         (0.5: as likely as not); 0 with the last box when nothing can be said.  Raises
         RuntimeError before `start`.
 
-        A tracker may also have the static methods `start_many(trackers, image, boxes)` and
+        A tracker may also have `expect(box)`, which tells it where the object is to be looked for
+        next, when others know more than it: it was not its turn, or a detection moved the object.
+        And it may have the static methods `start_many(trackers, image, boxes)` and
         `update_many(trackers, image)`, which do the same for many trackers of its kind, cheaper
         than one after the other; the second returns a list.
         """
@@ -91,6 +93,11 @@ def make_tracker(name: str, weights=()) -> VisualTracker:
         usable = [other for other, reason in availability().items() if not reason]
         raise RuntimeError(f"tracker '{name}' cannot be used here: {error} "
                            f'(usable: {", ".join(usable) or "none"})') from error
+
+
+def can_be_moved(tracker: VisualTracker) -> bool:
+    """Tell whether a tracker has `expect`."""
+    return hasattr(tracker, 'expect')
 
 
 def start_all(trackers, image: np.ndarray, boxes) -> None:

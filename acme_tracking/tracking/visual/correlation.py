@@ -177,6 +177,12 @@ class CorrelationTracker:
         self._updates = int(self._center.sum()) % TURNS
         self._model = self._filter = self._numerator = self._denominator = None
 
+    def expect(self, box) -> None:
+        """Look for the object where `box` (4,) is, next time."""
+        self._center = (box[:2] + box[2:]) / 2
+        self._size = np.maximum(box[2:] - box[:2], MINIMUM_SIZE)
+        self._box = box
+
     def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """Find the object in `image`; return its box and confidence."""
         return self.update_many([self], image)[0]

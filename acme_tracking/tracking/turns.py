@@ -1,0 +1,57 @@
+"""
+Who is looked at, when there are more objects than the time for an image allows.
+
+Work is counted in looks: one visual tracker at one image.  A start costs about two.
+"""
+from __future__ import annotations
+
+from acme_tracking.tracking.visual import can_be_moved
+import numpy as np
+
+# Every object is looked at on one of so many images, however many there are.
+LONGEST_WAIT = 3
+# Looks that a correction may take, restarts and replay together, in those of one image.
+IMAGES_OF_CORRECTION = 2
+LOOKS_OF_A_START = 2
+
+
+def whose(tracks, looks: int) -> list:
+    """
+    Return the tracks to look at on the next image, of those that are followed.
+
+    All of them, up to `looks`; else those that have waited longest allowed, and then those in most
+    doubt, at least one in LONGEST_WAIT.
+    """
+    followed = [track for track in tracks if track.is_followed]
+    looks = max(looks, -(-len(followed) // LONGEST_WAIT))
+    if len(followed) <= looks:
+        return followed
+    due = [track for track in followed if track.turns >= LONGEST_WAIT - 1]
+    others = sorted((track for track in followed if track.turns < LONGEST_WAIT - 1),
+                    key=lambda track: (-track.turns, np.nan_to_num(track.confidence), track.id))
+    return due + others[:max(0, looks - len(due))]
+
+
+def who_restarts(found, looks: int) -> list[bool]:
+    """
+    Return whether the visual tracker of each track restarts on its detection, or is only moved.
+
+    found: (track, IoU of the detection with the box that the track had there) each.  All restart
+    where the time for it is there, else those that have most to learn: objects that were out of
+    sight, and boxes that fit least.
+    """
+    allowed = IMAGES_OF_CORRECTION * looks // (LOOKS_OF_A_START + 1)
+    if len(found) <= allowed:
+        return [True] * len(found)
+    need = sorted(range(len(found)), key=lambda index: (
+        found[index][0].is_followed, found[index][1]))
+    chosen = set(need[:allowed])
+    return [index in chosen or not can_be_moved(track.visual)
+            for index, (track, _) in enumerate(found)]
+
+
+def images_of_replay(tracks: int, parameters) -> int:
+    """Return on how many images a replay of so many tracks may look, at least the newest."""
+    allowed = IMAGES_OF_CORRECTION * parameters.looks_per_image
+    return max(1, min(parameters.replay_images,
+                      (allowed - LOOKS_OF_A_START * tracks) // max(1, tracks)))

@@ -66,7 +66,8 @@ def compare(log, bag, images: str = '') -> Comparison:
         recorded = {}
         for name in [item.name for item in reader.topics if item.type == DETECTIONS
                      and item.name == f'{topic.removesuffix("image_raw")}tracks']:
-            recorded = {message[:12]: message for message, _, _ in reader.serialized(name)}
+            recorded = {message[:12]: _padded(message)
+                        for message, _, _ in reader.serialized(name)}
         found, source = Comparison(Repetition()), _Images(reader, topic)
 
         def publish(action):
@@ -75,6 +76,11 @@ def compare(log, bag, images: str = '') -> Comparison:
             theirs = recorded.get(message[:12])  # the encoding and the stamp
             if theirs is not None:
                 found.messages += 1
-                found.different += theirs != message
+                found.different += theirs != _padded(message)
         found.log = repeat(log, source, publish)
     return found
+
+
+def _padded(message: bytes) -> bytes:
+    """Fill a message up to whole words, as DDS does on the way."""
+    return message.ljust(-(-len(message) // 4) * 4, b'\0')

@@ -1,13 +1,13 @@
 """config/tracking.yaml names parameters that exist, with their defaults, for any namespace."""
-from acme_tracking.nodes.detector import DetectorParameters
 from acme_tracking.parameters import specifications, validate
 from acme_tracking.sessions.camera import CameraParameters
+from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.tracking import TrackerParameters
 from acme_tracking.share import share
-from acme_tracking.tracking.tracker import TrackingParameters
 import pytest
 import yaml
 
-NODES = {'camera': CameraParameters, 'detector': DetectorParameters, 'tracker': TrackingParameters}
+NODES = {'camera': CameraParameters, 'detector': DetectorParameters, 'tracker': TrackerParameters}
 CONFIG = yaml.safe_load(share('config/tracking.yaml').read_text())
 
 

@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 
-from acme_tracking.detection import CheckpointError, Detector
-from acme_tracking.detection.checkpoint import MAXIMUM_BYTES, Specification
-from acme_tracking.detection.detector import input_size, views_of
+from acme_tracking.detection.checkpoint import CheckpointError, MAXIMUM_BYTES, Specification
+from acme_tracking.detection.detector import Detector, input_size, views_of
 from acme_tracking.detection.network import points
 from acme_tracking.geometry import iou
 from acme_tracking.labels import CLASSES

@@ -9,8 +9,8 @@ import platform
 import time
 
 from acme_tracking import page
-from acme_tracking.detection import Detector
-from acme_tracking.detection.detector import SCORE_THRESHOLD
+from acme_tracking.detection.detector import Detector
+from acme_tracking.detection.options import SCORE_THRESHOLD
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
 from acme_tracking.share import shipped_weights
 from acme_tracking.training import report

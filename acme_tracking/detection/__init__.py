@@ -1,5 +1,5 @@
-"""The CNN: network, checkpoint, pre- and post-processing.  It knows no tracks and no ROS."""
-from acme_tracking.detection.checkpoint import CheckpointError
-from acme_tracking.detection.detector import Detector
+"""
+The CNN: network, checkpoint, pre- and post-processing.  It knows no tracks and no ROS.
 
-__all__ = ['CheckpointError', 'Detector']
+Only `options` and `suppression` do without torch, so nothing is imported here.
+"""

@@ -1,10 +1,8 @@
 """Non-maximum suppression: of boxes that overlap, keep the one with the highest score."""
+from acme_tracking.detection.options import ONE_OBJECT_IOU
 from acme_tracking.geometry import as_boxes, iou
 import numpy as np
 
-# Boxes of two classes are taken for one object only from this overlap on: a rider lies in the box
-# of the motorcycle.  What is one object with two names overlaps itself nearly wholly.
-ONE_OBJECT_IOU = 0.7
 VOTING_IOU = 0.7  # boxes that overlap so much bound one object; 0.6 and 0.8 are less exact
 
 

@@ -108,6 +108,13 @@ class DetectorSeen:
     present: bool
 
 
+@dataclass(frozen=True)
+class TracksPublished:
+    """What the last `PublishTracks` said is out; there is time for what was put off."""
+
+    time: int
+
+
 # Events of the detection session
 
 
@@ -126,6 +133,23 @@ class RunFinished:
     time: int
     run: int
     detections: Detections | None
+    error: str = ''
+
+
+@dataclass(frozen=True)
+class WeightsSet:
+    """Somebody set the weights, or what is loaded with them, perhaps to the same files again."""
+
+    time: int
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class WeightsLoaded:
+    """The weights of these parameters are used from now on, unless there is an `error`."""
+
+    time: int
+    parameters: Any
     error: str = ''
 
 
@@ -298,6 +322,20 @@ class Answer:
     caller: Any
     success: bool
     message: str
+
+
+@dataclass(frozen=True)
+class LoadWeights:
+    """Load the weights of these parameters, after the run in progress: `WeightsLoaded` follows."""
+
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class RestoreWeights:
+    """Set these parameters back to what is in use."""
+
+    values: dict
 
 
 # Actions of the camera session

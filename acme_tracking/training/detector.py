@@ -15,8 +15,9 @@ from pathlib import Path
 import time
 
 from acme_tracking.detection import checkpoint
-from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD, SCORE_THRESHOLD
+from acme_tracking.detection.detector import Detector, input_size
 from acme_tracking.detection.network import fuse, points
+from acme_tracking.detection.options import NMS_THRESHOLD, SCORE_THRESHOLD
 from acme_tracking.files import write_whole
 from acme_tracking.labels import CLASSES
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE

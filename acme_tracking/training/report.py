@@ -4,7 +4,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from acme_tracking import page
-from acme_tracking.detection.detector import Detector, SCORE_THRESHOLD
+from acme_tracking.detection.detector import Detector
+from acme_tracking.detection.options import SCORE_THRESHOLD
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE, RECALLS
 import cv2

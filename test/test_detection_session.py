@@ -1,0 +1,283 @@
+"""The detection session, event by event, in made-up seconds."""
+from dataclasses import replace
+import subprocess
+import sys
+
+from acme_tracking.detections import Detections
+from acme_tracking.sessions.detection import DetectionSession, DetectorParameters
+from acme_tracking.sessions.events import (
+    Answer,
+    Asked,
+    Configured,
+    ImageArrived,
+    LoadWeights,
+    PublishDetections,
+    Report,
+    Reset,
+    RestoreWeights,
+    RunFinished,
+    StartRun,
+    Tick,
+    Warn,
+    WeightsLoaded,
+    WeightsSet,
+)
+import pytest
+
+USED = Warn('the weights that were set are used from now on', 'info')
+FOUND = Detections([[0, 0, 2, 2], [4, 4, 8, 8]], [0.9, 0.5], ['car', 'bus'])
+
+
+class Story:
+    """Tells a session what happens; times are in seconds."""
+
+    def __init__(self, **parameters):
+        self.parameters = replace(DetectorParameters(), **parameters)
+        self.session = DetectionSession(self.parameters)
+
+    def tell(self, event, time, *arguments):
+        return list(map(plain, self.session.on(event(round(time * 1e9), *arguments))))
+
+    def image(self, time, name, stamp=0):
+        return self.tell(ImageArrived, time, stamp, name)
+
+    def ask(self, time, caller='me'):
+        return self.tell(Asked, time, caller)
+
+    def done(self, time, run, found=FOUND, error=''):
+        return self.tell(RunFinished, time, run, found, error)
+
+    def set(self, time, **parameters):  # noqa: A003
+        self.parameters = replace(self.parameters, **parameters)
+        return self.tell(Configured, time, self.parameters)
+
+    def health(self, time):
+        report, = self.session.on(Tick(round(time * 1e9)))
+        assert isinstance(report, Report)
+        return report
+
+
+def plain(action):
+    """Return what can be compared."""
+    if isinstance(action, StartRun):
+        return 'run', action.run, action.stamp, action.image
+    if isinstance(action, PublishDetections):
+        return 'publish', action.stamp, action.image, len(action.detections)
+    return action
+
+
+def test_a_request_runs_on_the_newest_image_and_is_answered_after_publishing():
+    story = Story()
+    assert story.image(0.0, 'old', 1_000_000_001) == []
+    assert story.image(0.1, 'new', 2_000_000_002) == []
+    assert story.ask(0.2) == [('run', 1, 2_000_000_002, 'new')]
+    assert story.done(0.2503, 1) == [
+        ('publish', 2_000_000_002, 'new', 2),
+        Answer('me', True, 'stamp=2.000000002 detections=2 latency_ms=50.3')]
+
+
+def test_without_an_image_there_is_nothing_to_run_on():
+    assert Story().ask(1.0) == [Answer('me', False, 'no image yet')]
+
+
+def test_requests_during_a_run_share_its_answer():
+    story = Story()
+    story.image(0.0, 'first', 5)
+    assert story.ask(0.1, 'a') == [('run', 1, 5, 'first')]
+    assert story.ask(0.2, 'b') == []
+    assert story.image(0.3, 'second', 6) == []
+    assert story.ask(0.4, 'c') == []
+    message = 'stamp=0.000000005 detections=0 latency_ms=400.0'
+    assert story.done(0.5, 1, Detections.empty()) == [
+        ('publish', 5, 'first', 0), *(Answer(who, True, message) for who in 'abc')]
+    assert story.ask(0.6) == [('run', 2, 6, 'second')]
+
+
+@pytest.mark.parametrize('limit, age, served', [
+    (2.0, 2.0, True), (2.0, 2.001, False), (0.0, 1e6, True), (60.0, 15.0, True)])
+def test_an_image_that_arrived_long_ago_is_not_detected_on(limit, age, served):
+    story = Story(maximum_image_age=limit)
+    story.image(1.0, 'image')
+    actions = story.ask(1.0 + age)
+    assert (actions == [('run', 1, 0, 'image')]) is served
+    assert served or actions == [Answer('me', False, 'newest image is 2.0 s old')]
+
+
+def test_the_age_is_that_of_the_newest_image():
+    story = Story()
+    story.image(0.0, 'image')
+    assert story.ask(15.0) == [Answer('me', False, 'newest image is 15.0 s old')]
+    story.image(15.1, 'newer')
+    assert story.ask(15.2) == [('run', 1, 0, 'newer')]
+
+
+def test_a_failed_run_is_an_answer_and_a_warning_now_and_then():
+    story = Story()
+    story.image(0.0, 'image')
+    story.ask(0.1)
+    assert story.done(0.2, 1, None, 'no colours') == [
+        Warn('cannot detect: no colours'), Answer('me', False, 'no colours')]
+    story.ask(0.3)
+    assert story.done(0.4, 2, None, 'no colours') == [Answer('me', False, 'no colours')]
+    story.image(5.0, 'image')
+    story.ask(5.1)
+    assert story.done(5.2, 3, None, 'no light') == [
+        Warn('cannot detect: no light'), Answer('me', False, 'no light')]
+
+
+def test_continuous_mode_runs_on_every_image_it_can_keep_up_with():
+    story = Story(mode='continuous')
+    assert story.image(0.0, 'a', 1) == [('run', 1, 1, 'a')]
+    assert story.image(0.1, 'b', 2) == story.image(0.2, 'c', 3) == []
+    assert story.done(0.3, 1) == [('publish', 1, 'a', 2), ('run', 2, 3, 'c')]
+    assert story.done(0.4, 2) == [('publish', 3, 'c', 2)], 'it ran on the newest already'
+    assert story.image(0.5, 'd', 4) == [('run', 3, 4, 'd')]
+    assert story.ask(0.6) == []
+    assert story.done(0.7, 3, None, 'broken')[1:] == [Answer('me', False, 'broken')]
+    assert story.ask(0.8) == [('run', 4, 4, 'd')], 'who asks gets a run'
+
+
+def test_an_image_that_comes_after_a_failed_run_is_run_on():
+    story = Story(mode='continuous')
+    story.image(0.0, 'a', 1)
+    story.image(0.1, 'b', 2)
+    assert story.done(0.2, 1, None, 'broken')[1:] == [('run', 2, 2, 'b')]
+
+
+def test_a_change_of_the_mode_counts_at_once():
+    story = Story()
+    story.image(0.0, 'a', 1)
+    assert story.set(0.1, mode='continuous') == [('run', 1, 1, 'a')]
+    story.image(0.2, 'b', 2)
+    assert story.set(0.3, mode='on_request') == []
+    assert story.done(0.4, 1) == [('publish', 1, 'a', 2)]
+    assert story.ask(0.5) == [('run', 2, 2, 'b')]
+    story.done(0.6, 2)
+    assert story.set(0.7, mode='continuous') == [], 'it ran on that image already'
+    story.set(0.8, maximum_image_age=0.1)
+    assert story.ask(0.9) == [Answer('me', False, 'newest image is 0.7 s old')]
+
+
+def test_a_reset_answers_who_waits_and_what_ends_after_it_is_nobodys():
+    story = Story()
+    story.image(0.0, 'before', 1)
+    story.ask(0.1, 'a'), story.ask(0.2, 'b')
+    assert story.tell(Reset, 0.3) == [
+        Answer(who, False, 'the detector was deactivated') for who in 'ab']
+    assert story.ask(0.4) == [Answer('me', False, 'no image yet')]
+    story.image(0.5, 'after', 2)
+    assert story.ask(0.6) == [('run', 2, 2, 'after')]
+    assert story.done(0.7, 1) == [], 'of before the reset'
+    assert story.done(0.8, 2) == [
+        ('publish', 2, 'after', 2),
+        Answer('me', True, 'stamp=0.000000002 detections=2 latency_ms=200.0')]
+    assert story.tell(Reset, 0.9) == []
+
+
+def test_a_reset_lets_go_of_the_images():
+    import gc
+    import weakref
+
+    class Image:
+        pass
+    story, image = Story(mode='continuous'), Image()
+    story.image(0.0, image)
+    kept = weakref.ref(image)
+    story.tell(Reset, 0.1)
+    del image
+    gc.collect()
+    assert kept() is None
+
+
+def test_the_report_counts_and_tells_the_last_latency():
+    story = Story()
+    story.image(0.0, 'image')
+    assert story.health(0.1) == Report('ok', 'ready', {
+        'mode': 'on_request', 'images': 1, 'runs': 0, 'failures': 0, 'latency_ms': 0.0})
+    story.ask(0.2)
+    story.done(0.325, 1)
+    story.ask(0.4)
+    story.done(0.5, 2, None, 'no light')
+    assert story.health(0.6) == Report('warning', 'the last run failed: no light', {
+        'mode': 'on_request', 'images': 1, 'runs': 2, 'failures': 1, 'latency_ms': 125.0})
+    story.ask(0.7)
+    story.done(0.8, 3)
+    assert story.health(0.9).level == 'ok'
+
+
+def levels(story, times):
+    return ''.join(story.health(time).level[0] for time in times)
+
+
+def test_images_are_missed_after_three_seconds():
+    story = Story()
+    story.set(10.0)
+    assert levels(story, (11, 12, 13, 13.1)) == 'ooow'
+    assert story.health(13.2).message == 'no images'
+    story.image(14.0, 'image')
+    story.image(14.1, 'image')
+    assert levels(story, (14.5, 17.0, 17.2)) == 'oow'
+    story.tell(Reset, 20.0)
+    story.set(30.0)
+    assert levels(story, (32.9, 33.1)) == 'ow'
+
+
+def test_a_slow_camera_is_not_missed():
+    story = Story()
+    for time in (0, 5, 10, 15):
+        story.image(time, 'image')
+    assert levels(story, (19.9, 29.9, 30.1)) == 'oow'
+    for time in (100, 105, 110):  # a gap does not make it slower
+        story.image(time, 'image')
+    assert levels(story, (124.9, 125.1)) == 'ow'
+
+
+def test_new_weights_are_loaded_while_runs_go_on():
+    story = Story()
+    story.image(0.0, 'image', 1)
+    story.ask(0.1)
+    story.set(0.2, weights='new')
+    assert story.tell(WeightsSet, 0.2, story.parameters) == [LoadWeights(story.parameters)]
+    assert story.ask(0.3) == []
+    assert len(story.done(0.4, 1)) == 3
+    assert story.tell(WeightsLoaded, 0.5, story.parameters) == [USED]
+    assert story.health(0.6).level == 'ok'
+
+
+def test_weights_that_cannot_be_loaded_are_set_back():
+    story = Story(weights='good', classes=('car',))
+    story.set(0.0, classes=('bus',))
+    story.set(0.1, weights='bad', classes=('crane',))
+    story.tell(WeightsSet, 0.1, story.parameters)
+    assert story.tell(WeightsLoaded, 0.2, story.parameters, 'bad: no memory') == [
+        Warn('the weights that were set are not used: bad: no memory', 'error'),
+        RestoreWeights({'weights': 'good', 'classifier': '', 'refined_classes': (),
+                        'classes': ('bus',)})]
+    report = story.health(0.3)
+    assert (report.level, report.message) == (
+        'warning', 'the weights that were set are not used: bad: no memory')
+    story.tell(WeightsSet, 0.4, story.parameters)
+    story.tell(WeightsLoaded, 0.5, story.parameters)
+    assert story.health(0.6).level == 'ok'
+
+
+def test_weights_that_were_set_meanwhile_are_not_set_back():
+    story = Story(weights='good')
+    story.set(0.1, weights='bad')
+    bad = story.parameters
+    story.tell(WeightsSet, 0.1, bad)
+    story.set(0.2, weights='better')
+    story.tell(WeightsSet, 0.2, story.parameters)
+    warning, = story.tell(WeightsLoaded, 0.3, bad, 'bad')
+    assert isinstance(warning, Warn)
+    assert story.tell(WeightsLoaded, 0.4, story.parameters) == [USED]
+    story.set(0.5, weights='worse')
+    story.tell(WeightsSet, 0.5, story.parameters)
+    _, restored = story.tell(WeightsLoaded, 0.6, story.parameters, 'worse')
+    assert restored.values['weights'] == 'better'
+
+
+def test_it_needs_neither_ros_nor_torch():
+    code = ('import sys, acme_tracking.sessions.detection; '
+            'sys.exit(any(name in sys.modules for name in ("rclpy", "torch")))')
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0

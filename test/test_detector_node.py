@@ -511,7 +511,7 @@ def test_the_process_sleeps_while_a_request_waits_and_ends_during_a_run(
 SLOW_DETECTOR = """
 import time
 from acme_tracking.nodes.detector import DetectorNode
-from acme_tracking.nodes.managed import exit_with, run
+from acme_tracking.nodes.running import exit_with, run
 
 class Slow:
     device = 'none'

@@ -14,8 +14,9 @@ import threading
 
 from acme_tracking.messages import ns_to_stamp
 from acme_tracking.nodes.image_publishers import ImagePublishers, wait_until_delivered
-from acme_tracking.nodes.managed import ManagedNode, now, run
+from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.reading import SourceThread
+from acme_tracking.nodes.running import now, run
 from acme_tracking.sessions.camera import CameraParameters, CameraSession
 from acme_tracking.sessions.events import (
     Activated,
@@ -156,7 +157,7 @@ class CameraNode(ManagedNode):
         """Let the last images leave, say on /diagnostics that it was all, and end the process."""
         wait_until_delivered(self._stopped, *self._images.all)
         self._tell(Tick(now()))
-        wait_until_delivered(self._stopped, self._diagnostics)
+        wait_until_delivered(self._stopped, self._health.publisher)
         if not self._stopped.wait(LINGER):
             self.finish(status)
 

@@ -12,7 +12,7 @@ import time
 from acme_tracking.evaluation.cache import read_detections
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.nodes.detector import DetectorNode
-from acme_tracking.nodes.managed import exit_with, run
+from acme_tracking.nodes.running import exit_with, run
 from acme_tracking.parameters import parameter
 from acme_tracking.sessions.detection import DetectorParameters
 

@@ -1,13 +1,13 @@
 """config/tracking.yaml names parameters that exist, with their defaults, for any namespace."""
 from acme_tracking.nodes.camera import CameraParameters
-from acme_tracking.parameters import specifications, validate
+from acme_tracking.parameters import with_values
 from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.tracking import TrackerParameters
 from acme_tracking.share import share
-from acme_tracking.tracking.tracker import TrackingParameters
 import pytest
 import yaml
 
-NODES = {'camera': CameraParameters, 'detector': DetectorParameters, 'tracker': TrackingParameters}
+NODES = {'camera': CameraParameters, 'detector': DetectorParameters, 'tracker': TrackerParameters}
 CONFIG = yaml.safe_load(share('config/tracking.yaml').read_text())
 
 
@@ -18,6 +18,4 @@ def test_is_for_the_three_nodes_in_any_namespace():
 @pytest.mark.parametrize('name', NODES)
 def test_parameters_exist_and_have_their_defaults(name):
     values = CONFIG[f'/**/{name}']['ros__parameters']
-    validate(NODES[name](**values))
-    defaults = {item.name: item.default for item in specifications(NODES[name])}
-    assert values == {key: defaults[key] for key in values}
+    assert with_values(NODES[name](), values) == NODES[name]()

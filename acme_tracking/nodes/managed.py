@@ -9,6 +9,7 @@ lives until it is deactivated.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 import functools
 import os
 import sys
@@ -16,27 +17,21 @@ import threading
 import time
 import traceback
 
+from acme_tracking.nodes.health import diagnostics, say
 from acme_tracking.nodes.quality import Endpoints, RELIABLE_QOS
 from acme_tracking.nodes.ros_parameters import RosParameters
+from acme_tracking.nodes.services import surviving
 from acme_tracking.sessions.events import Report, Warn
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidHandle, ParameterException
-from rclpy.executors import (
-    await_or_execute,
-    ExternalShutdownException,
-    SingleThreadedExecutor,
-)
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-
-LEVELS = {'ok': DiagnosticStatus.OK, 'warning': DiagnosticStatus.WARN,
-          'error': DiagnosticStatus.ERROR}
 
 
 def now() -> int:
@@ -57,7 +52,7 @@ class ManagedNode(LifecycleNode):
         """Declare the parameters; raises ValueError when a value given at start is refused."""
         super().__init__(name)
         for service in self.services:
-            service.callback = functools.partial(self._serve, service.callback)
+            service.callback = surviving(service.callback, self.get_logger())
         self._entities, self._scope, self._failure = [], '', ''
         self._callback_errors = 0
         self.finished, self.exit_status = Future(), 0
@@ -105,7 +100,7 @@ class ManagedNode(LifecycleNode):
         """Perform the actions of a session; may be called from any thread."""
         for action in actions:
             if isinstance(action, Warn):
-                self._say(action)
+                say(self.get_logger(), action)
             elif isinstance(action, Report):
                 self._publish_health(action)
             else:
@@ -153,7 +148,7 @@ class ManagedNode(LifecycleNode):
         a reentrant callback group, as it would keep the others of its group waiting too.
         """
         return self._keep(self.destroy_service, self.create_service(
-            service_type, name, functools.partial(self._serve, callback), **options))
+            service_type, name, surviving(callback, self.get_logger()), **options))
 
     def client(self, service_type, name: str):
         """Return a service client, destroyed with the present state."""
@@ -259,32 +254,7 @@ class ManagedNode(LifecycleNode):
                 destroy(entity)
         self._entities = [item for item in self._entities if item[0] != scope]
 
-    # Services
-
-    async def _serve(self, callback, request, response):
-        """
-        Answer a request, and refuse one that nothing can be made of.
-
-        rclpy raises out of its own services, of an unknown transition or type of parameter say,
-        and an exception out of a callback ends the process.
-        """
-        try:
-            return await await_or_execute(callback, request, response)
-        except Exception as error:
-            self.get_logger().warning(f'refused a {type(request).__name__}: {error}')
-            refuse(request, response, str(error))
-            return response
-
     # Health
-
-    def _say(self, warn: Warn):
-        # One call each: rclpy does not let one place in the code log with several severities.
-        if warn.level == 'info':
-            self.get_logger().info(warn.text)
-        elif warn.level == 'warning':
-            self.get_logger().warning(warn.text)
-        else:
-            self.get_logger().error(warn.text)
 
     def _report_health(self):
         self._endpoints.warn_of_mismatches()
@@ -296,30 +266,10 @@ class ManagedNode(LifecycleNode):
             self._publish_health(Report('warning', self.state))
 
     def _publish_health(self, report: Report):
-        values = dict(report.values)
         if self._callback_errors:
-            values['callback_errors'] = self._callback_errors
-        status = DiagnosticStatus(
-            level=LEVELS[report.level], name=self.get_fully_qualified_name(),
-            message=report.message, hardware_id=self.get_name(),
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
-
-
-def refuse(request, response, reason: str) -> None:
-    """Put the reason into a response, where its type has a place for it."""
-    refused = SetParametersResult(successful=False, reason=reason)
-    if isinstance(request, SetParameters.Request):
-        done = list(response.results)
-        response.results = done + [refused] * (len(request.parameters) - len(done))
-    elif isinstance(request, SetParametersAtomically.Request):
-        response.result = refused
-    elif hasattr(response, 'success'):
-        response.success = False
-        if hasattr(response, 'message'):
-            response.message = reason
+            report = replace(report, values={
+                **report.values, 'callback_errors': self._callback_errors})
+        self._diagnostics.publish(diagnostics(self, report))
 
 
 def run(node_type) -> int:

@@ -1,9 +1,12 @@
 """The nodes as child processes, for where the launch system of ROS is not needed or not there."""
 from __future__ import annotations
 
+import ctypes
+import functools
 import json
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
 import time
@@ -12,13 +15,20 @@ from acme_tracking.transport import environment
 
 # How long, in seconds, a process may take to end once it was asked to.
 GRACE = 10.0
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+_libc = ctypes.CDLL(None)
 
 
 class Processes:
     """Nodes as child processes, in the order in which they were started."""
 
     def __init__(self, parameters: Path, transport: str, namespace: str):
-        """Prepare to start nodes with a parameters file and a transport, below a namespace."""
+        """
+        Prepare to start nodes with a parameters file and a transport, below a namespace.
+
+        The nodes end with the thread that starts them, so that none is left when it is killed.
+        """
         self._parameters, self._namespace = parameters, namespace
         self._environment = {**os.environ}
         if transport == 'shared_memory':
@@ -33,9 +43,18 @@ class Processes:
         for name, value in parameters.items():
             # JSON is YAML, which is what ROS reads here: text stays text, also when it is a number
             command += ['-p', f'{name}:={json.dumps(value)}']
+        self._start(node, command)
+
+    def record(self, bag: Path, topics) -> None:
+        """Start to record topics below the namespace; the bag is complete after `stop`."""
+        self._start('bag', [sys.executable, '-m', 'acme_tracking', 'bag', 'record', str(bag),
+                            '--namespace', self._namespace, '--topics', *topics])
+
+    def _start(self, name, command):
         # A session of its own: Ctrl-C reaches the nodes through `stop`, in good order.
-        self.running[node] = subprocess.Popen(command, env=self._environment,
-                                               start_new_session=True)
+        self.running[name] = subprocess.Popen(
+            command, env=self._environment, start_new_session=True,
+            preexec_fn=functools.partial(_end_with, os.getpid()))
 
     def wait_for(self, last: str) -> str | None:
         """Wait until the process `last` ends well, or return the name of one that failed."""
@@ -54,8 +73,8 @@ class Processes:
         process.kill()
         process.wait()
 
-    def stop(self) -> None:
-        """End all processes, the oldest (the recorder, who writes) first; kill those that hang."""
+    def stop(self) -> list[str]:
+        """End all processes, kill those that hang; return the names of those that failed."""
         for process in self.running.values():
             if process.poll() is None:
                 # not SIGINT, which a process that still imports answers with a traceback
@@ -66,3 +85,11 @@ class Processes:
             except subprocess.TimeoutExpired:
                 print(f'The {node} does not end: killed.', file=sys.stderr)
                 self.kill(node)
+        return [node for node, process in self.running.items() if process.returncode > 0]
+
+
+def _end_with(parent: int) -> None:
+    """Have this process, a new child, asked to end as soon as its parent has, however that did."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)  # it was quicker

@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from acme_tracking.evaluation import calibration, one_pass
+from acme_tracking.evaluation import one_pass
 from acme_tracking.evaluation.sequences import (
     FAMILIES,
     read_folder,
@@ -23,6 +23,7 @@ from acme_tracking.evaluation.sequences import (
     roughly_started,
     traffic,
 )
+from acme_tracking.metrics import calibration
 from acme_tracking.tracking.visual import availability, make_tracker, TRACKER_NAMES
 import cv2
 import numpy as np

@@ -21,7 +21,7 @@ from acme_tracking.bags.writing import BagWriter
 from acme_tracking.cli.bag import START
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.cache import DetectionCache
-from acme_tracking.evaluation.lockstep import MODES, ON_DEMAND
+from acme_tracking.evaluation.modes import MODES, ON_DEMAND
 from acme_tracking.evaluation.sequence_run import detector_settings
 from acme_tracking.evaluation.settings import Settings
 from acme_tracking.messages import detections_to_msg, image_to_compressed, ns_to_stamp

@@ -1,10 +1,10 @@
 """Write docs/parameters.md from the parameter classes: run it after a parameter has changed."""
 from pathlib import Path
 
-from acme_tracking.nodes.camera import CameraParameters
-from acme_tracking.nodes.tracker import TrackerParameters
 from acme_tracking.parameters import markdown_table
+from acme_tracking.sessions.camera import CameraParameters
 from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.tracking import TrackerParameters
 
 INTRODUCTION = """# Parameters
 

@@ -10,6 +10,7 @@ pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 
 from acme_tracking.bags.reading import BagReader  # noqa: E402
 from acme_tracking.messages import image_to_msg  # noqa: E402
+from acme_tracking.nodes.bag_recorder import find_class  # noqa: E402
 import numpy as np  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
@@ -54,3 +55,10 @@ def test_nothing_published_is_said(tmp_path):
     assert result.returncode == 1 and 'Nothing was published' in result.stdout
     with BagReader(tmp_path / 'bag') as reader:
         assert reader.topics == []
+
+
+def test_a_type_that_is_not_installed_is_unknown(monkeypatch):
+    assert find_class('std_msgs/msg/Header') is Header
+    assert find_class('odd_msgs/msg/Odd') is None
+    monkeypatch.setitem(sys.modules, 'std_msgs.msg', None)
+    assert find_class('std_msgs/msg/Header') is None, 'bags know its fields, ROS does not'

@@ -1,11 +1,10 @@
-"""The camera node over DDS: every image, in order, unchanged; and sources that misbehave."""
+"""The camera node over DDS: messages, parameters and the process; the rules are in the session."""
 import json
 from pathlib import Path
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 from acme_tracking.messages import image_from_compressed, image_from_msg, stamp_to_ns
 from acme_tracking.nodes.camera import CameraNode
@@ -18,9 +17,12 @@ import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from test_sources import write_video
 
 ROOT = Path(__file__).resolve().parent.parent
-DEEP = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
+DEADLINE = 60.0  # generous: other processes may have the machine
+DEEP = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+IMAGES = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 CALIBRATION = """\
 image_width: 64
 image_height: 48
@@ -39,21 +41,13 @@ class Listener:
     def __init__(self, graph):
         self.graph = graph
         self.images, self.compressed, self.infos, self.health = [], [], [], []
-        self.arrived = []
         self.node = graph.node
-        self.node.create_subscription(CameraInfo, 'camera_info', self.infos.append, 50)
-        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_health, 50)
+        self.node.create_subscription(CameraInfo, 'camera_info', self.infos.append, DEEP)
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_health, DEEP)
 
-    def subscribe(self, compressed=False):
+    def subscribe(self):
         """Subscribe to the images."""
-        if compressed:
-            return self.node.create_subscription(CompressedImage, 'image_raw/compressed',
-                                                 self.compressed.append, DEEP)
-        return self.node.create_subscription(Image, 'image_raw', self._on_image, DEEP)
-
-    def _on_image(self, message):
-        self.images.append(message)
-        self.arrived.append(time.monotonic())
+        self.node.create_subscription(Image, 'image_raw', self.images.append, IMAGES)
 
     def _on_health(self, array):
         status, = array.status
@@ -65,17 +59,21 @@ class Listener:
         values = {pair.key: pair.value for pair in self.health[-1].values} if self.health else {}
         return values.get(key)
 
-    def wait_for_images(self, count, timeout=20.0):
-        """Spin until so many images have arrived."""
-        self.graph.wait_until(lambda: len(self.images) >= count, timeout)
+    def wait(self, predicate):
+        """Spin until it is true."""
+        return self.graph.wait_until(predicate, DEADLINE)
 
-    def wait_for_state(self, state, timeout=20.0):
+    def wait_for_images(self, count):
+        """Spin until so many images have arrived."""
+        self.wait(lambda: len(self.images) >= count)
+
+    def wait_for_state(self, state):
         """Spin until the diagnostics say so."""
-        self.graph.wait_until(lambda: self.value('state') == state, timeout)
+        self.wait(lambda: self.value('state') == state)
 
     def levels(self):
         """Return how bright each image is."""
-        return [round(float(image_from_msg(message).mean())) for message in self.images]
+        return [round(float(image_from_msg(message).mean()) / 10) for message in self.images]
 
 
 @pytest.fixture
@@ -84,15 +82,20 @@ def listener(graph):
     return Listener(graph)
 
 
+def change(node, **parameters):
+    """Set parameters; return the reasons."""
+    results = node.set_parameters([
+        Parameter(name, value=value) for name, value in parameters.items()])
+    assert all(result.successful for result in results), results
+    return [result.reason for result in results]
+
+
 @pytest.fixture
 def start(graph):
     """Give `start(**parameters)`, which starts a camera node in this process."""
     def start_camera(**parameters):
         node = graph.add(CameraNode())
-        parameters = {'wait_for_subscribers': 1, 'on_end': 'hold', **parameters}
-        results = node.set_parameters([
-            Parameter(name, value=value) for name, value in parameters.items()])
-        assert all(result.successful for result in results), results
+        change(node, **{'wait_for_subscribers': 1, 'on_end': 'hold', **parameters})
         assert node.start()
         return node
 
@@ -118,10 +121,10 @@ def picture(number):
 
 def test_all_images_of_a_folder_arrive_unchanged_and_in_order(start, listener, folder):
     listener.subscribe()
-    start(source=folder, rate=50.0)
+    start(source=folder, rate=200.0)
     listener.wait_for_images(12)
     listener.wait_for_state('ended')
-    listener.graph.wait_until(lambda: len(listener.infos) == 12)
+    listener.wait(lambda: len(listener.infos) == 12)
     assert len(listener.images) == 12
     for number, (message, info) in enumerate(zip(listener.images, listener.infos)):
         np.testing.assert_array_equal(image_from_msg(message), picture(number))
@@ -131,53 +134,20 @@ def test_all_images_of_a_folder_arrive_unchanged_and_in_order(start, listener, f
         assert (info.width, info.height, list(info.k)) == (64, 48, [0.0] * 9)
     stamps = [stamp_to_ns(message.header.stamp) for message in listener.images]
     assert (np.diff(stamps) > 0).all()
-    assert abs(stamps[-1] - time.time_ns()) < 20e9
     assert listener.value('images') == '12' and listener.value('subscriptions') == '1'
     assert listener.health[-1].level == DiagnosticStatus.OK
-
-
-@pytest.mark.parametrize('rate, expected', [(0.0, 10.0), (40.0, 40.0)])
-def test_pace_is_that_of_the_source_or_the_parameter(start, listener, folder, rate, expected):
-    listener.subscribe()
-    start(source=folder, rate=rate)
-    listener.wait_for_images(12)
-    stamps = [stamp_to_ns(message.header.stamp) * 1e-9 for message in listener.images]
-    assert (stamps[-1] - stamps[0]) == pytest.approx(11 / expected, rel=0.15)
-
-
-def test_loop_begins_again(start, listener, folder):
-    listener.subscribe()
-    start(source=folder, rate=100.0, loop=True)
-    listener.wait_for_images(30)
-    levels = listener.levels()
-    assert levels[:30] == (levels[:12] * 3)[:30] and len(set(levels)) == 12
-
-
-def test_rate_can_be_changed_while_it_runs(start, listener, folder):
-    listener.subscribe()
-    node = start(source=folder, rate=2.0, loop=True)
-    listener.wait_for_images(2)
-    node.set_parameters([Parameter('rate', value=100.0)])
-    listener.wait_for_images(60, timeout=5.0)
-
-
-@pytest.mark.parametrize('asked, size', [((32, 24), (32, 24)), ((128, 0), (128, 96)),
-                                         ((0, 12), (16, 12)), ((100, 50), (100, 50))])
-def test_images_are_resized(start, listener, folder, asked, size):
-    listener.subscribe()
-    start(source=folder, rate=100.0, width=asked[0], height=asked[1])
-    listener.wait_for_images(12)
-    assert {(message.width, message.height) for message in listener.images} == {size}
-    assert {(info.width, info.height) for info in listener.infos} == {size}
+    assert listener.node.count_publishers('image_raw/compressed') == 0, 'nobody asked for it'
 
 
 def test_camera_info_is_that_of_the_calibration(start, listener, folder, tmp_path):
     (tmp_path / 'front.yaml').write_text(CALIBRATION)
     listener.subscribe()
-    start(source=folder, rate=100.0, camera_info_url=f'file://{tmp_path}/front.yaml',
+    start(source=f'file://{folder}', rate=200.0, camera_info_url=f'file://{tmp_path}/front.yaml',
           frame_id='front_optical', width=32)
-    listener.wait_for_images(12)
+    listener.wait(lambda: len(listener.images) == len(listener.infos) == 12)
+    assert {(message.width, message.height) for message in listener.images} == {(32, 24)}
     info = listener.infos[3]
+    assert (info.width, info.height) == (32, 24)
     assert info.distortion_model == 'plumb_bob' and list(info.d)[:2] == [0.1, -0.2]
     np.testing.assert_allclose(info.k, [30, 0, 15.5, 0, 30.5, 11.5, 0, 0, 1])
     assert info.header == listener.images[3].header
@@ -185,139 +155,106 @@ def test_camera_info_is_that_of_the_calibration(start, listener, folder, tmp_pat
 
 
 def test_compressed_images_are_published_on_demand(start, listener, folder):
-    listener.subscribe(compressed=True)
-    start(source=folder, rate=50.0, compressed=True, jpeg_quality=95)
-    listener.graph.wait_until(
-        lambda: len(listener.compressed) == len(listener.infos) == 12)
+    listener.node.create_subscription(CompressedImage, 'image_raw/compressed',
+                                      listener.compressed.append, IMAGES)
+    start(source=folder, rate=200.0, compressed=True, jpeg_quality=95)
+    listener.wait(lambda: len(listener.compressed) == len(listener.infos) == 12)
     for number, message in enumerate(listener.compressed):
         assert message.format == 'bgr8; jpeg compressed bgr8'
         assert np.abs(image_from_compressed(message).astype(int) - picture(number)).mean() < 4
         assert message.header == listener.infos[number].header
-    assert listener.graph.node.count_publishers('image_raw') == 1
 
 
-def test_compressed_topic_is_absent_unless_asked_for(start, listener, folder):
+def test_a_recording_waits_for_its_subscribers(start, listener, folder):
     listener.subscribe()
-    start(source=folder, rate=100.0)
-    listener.wait_for_images(12)
-    assert listener.graph.node.count_publishers('image_raw/compressed') == 0
-
-
-def test_recorded_source_waits_for_its_subscribers(start, listener, folder):
-    listener.subscribe()
-    start(source=folder, rate=50.0, wait_for_subscribers=2)
+    start(source=folder, rate=200.0, wait_for_subscribers=2)
     listener.wait_for_state('waiting')
     assert not listener.images and listener.health[-1].level == DiagnosticStatus.WARN
     listener.subscribe()
     listener.wait_for_images(24)
-    assert sorted(listener.levels()) == listener.levels()
-
-
-def test_duration_limits_the_source(start, listener):
-    listener.subscribe()
-    start(source='synthetic', scene_width=128, scene_height=72, scene_seed=3, rate=20.0,
-          scene_density=0.5, duration=0.5)
-    listener.wait_for_state('ended')
-    listener.wait_for_images(10)
-    assert len(listener.images) == 10 and listener.value('images') == '10'
-    scene = Scene(width=128, height=72, seed=3, rate=20.0, density=0.5)
-    for index, message in enumerate(listener.images):
-        np.testing.assert_array_equal(image_from_msg(message), scene.render(index))
 
 
 def test_scene_parameters_reach_the_scene(start, listener):
     listener.subscribe()
     start(source='synthetic', rate=10.0, duration=0.1, scene_density=0.0, scene_target='bus',
-          scene_target_speed=2.0, scene_occlusion=[0.0, 1.0])
+          scene_target_speed=2.0, scene_occlusion=[0.0, 1.0], scene_seed=3)
     listener.wait_for_images(1)
-    scene = Scene(rate=10.0, density=0.0, target='bus', target_speed=2.0, occlusion=(0.0, 1.0))
+    scene = Scene(rate=10.0, density=0.0, target='bus', target_speed=2.0, occlusion=(0.0, 1.0),
+                  seed=3)
     np.testing.assert_array_equal(image_from_msg(listener.images[0]), scene.render(0))
+    listener.wait_for_state('ended')
+    assert len(listener.images) == 1
 
 
-def test_deactivated_source_goes_on_where_it_stopped(start, listener, folder):
+def test_parameters_take_effect_when_they_say(start, listener, folder):
     listener.subscribe()
-    node = start(source=folder, rate=10.0)
-    listener.wait_for_images(3)
-    begin = time.monotonic()
+    node = start(source=folder, rate=0.001)
+    listener.wait_for_images(1)
+    assert 'configured' in change(node, width=32)[0]
+    change(node, rate=200.0)  # or the second image comes in a quarter of an hour
+    listener.wait_for_images(12)
+    assert {message.width for message in listener.images} == {64}
+    for transition in (node.trigger_deactivate, node.trigger_cleanup, node.trigger_configure,
+                       node.trigger_activate):
+        transition()
+    listener.wait_for_images(24)
+    assert {message.width for message in listener.images[12:]} == {32}
+
+
+def test_a_paused_source_goes_on_where_it_stopped(start, listener, folder):
+    listener.subscribe()
+    node = start(source=folder, rate=0.001)
+    listener.wait_for_images(1)
     node.trigger_deactivate()
-    assert time.monotonic() - begin < 1.0
-    node.set_parameters([Parameter('rate', value=50.0)])
+    change(node, rate=200.0)
     node.trigger_activate()
     listener.wait_for_state('ended')
     listener.wait_for_images(12)
-    assert [round(level / 10) for level in listener.levels()] == list(range(12))
+    assert listener.levels() == list(range(12))
     node.trigger_deactivate()
     node.trigger_activate()
     listener.wait_for_images(24)
 
 
-@pytest.mark.parametrize('source, words', [
-    ('/nowhere/clip.mp4', 'no file or folder'), ('gstreamer:videotestsrc ! fakesink', None)])
-def test_wrong_source_fails_to_configure(graph, capfd, source, words):
-    if words is None and 'GStreamer:                   YES' in cv2.getBuildInformation():
+@pytest.mark.parametrize('parameters, words', [
+    ({'source': '/nowhere/clip.mp4'}, 'no file or folder'),
+    ({'source': 'gstreamer:videotestsrc ! fakesink'}, 'built with GStreamer'),
+    ({'camera_info_url': '/nowhere/front.yaml'}, '/nowhere/front.yaml')])
+def test_a_wrong_source_fails_to_configure(graph, capfd, parameters, words):
+    if 'GStreamer' in words and 'GStreamer:                   YES' in cv2.getBuildInformation():
         pytest.skip('this OpenCV has GStreamer')
     node = graph.add(CameraNode())
-    node.set_parameters([Parameter('source', value=source)])
+    change(node, **parameters)
     assert not node.start()
     assert node.state == 'unconfigured'
-    assert (words or 'built with GStreamer') in capfd.readouterr().err
-    node.set_parameters([Parameter('source', value='synthetic')])
+    assert words in capfd.readouterr().err
+    change(node, source='synthetic', camera_info_url='')
     assert node.start()
 
 
-@pytest.mark.parametrize('name, value', [
-    ('rate', -1.0), ('on_end', 'explode'), ('jpeg_quality', 0), ('width', 10_000),
-    ('scene_target', 'boat')])
-def test_wrong_parameters_are_refused(graph, name, value):
-    node = graph.add(CameraNode())
-    result, = node.set_parameters([Parameter(name, value=value)])
-    assert not result.successful and name in result.reason and str(value) in result.reason
-
-
-def test_index_of_a_device_may_be_a_number(graph):
-    node = graph.add(CameraNode())
-    result, = node.set_parameters([Parameter('source', value=0)])
-    assert result.successful
-    node.start()
-    assert node.parameters.source == '0'
-
-
-def test_missing_device_is_tried_again_and_reported(start, listener):
-    start(source='97', reconnect_initial=0.1, wait_for_subscribers=0)
+def test_a_missing_device_is_tried_again_and_reported(start, listener):
+    start(source='97', reconnect_initial=0.1, reconnect_maximum=0.1)
     listener.wait_for_state('lost')
     assert listener.health[-1].level == DiagnosticStatus.ERROR
     assert 'cannot open 97' in listener.health[-1].message
 
 
-def test_dropped_stream_is_opened_again(start, listener):
+def test_a_dropped_stream_is_opened_again(start, listener):
     camera = MjpegServer()
     listener.subscribe()
     node = start(source=camera.url, reconnect_initial=0.1, reconnect_maximum=0.3,
-                 stream_timeout=2.0)
+                 stream_timeout=600.0)
     listener.wait_for_images(5)
     listener.wait_for_state('running')
+    change(node, source='/somewhere/else.mp4')
     camera.stop()
     listener.wait_for_state('lost')
-    before = len(listener.images)
     camera = MjpegServer(camera.port)
     camera.level = 200
-    listener.graph.wait_until(lambda: listener.levels()[-1] > 195)
-    assert len(listener.images) > before
-    listener.graph.wait_until(lambda: listener.value('reconnects') == '1')
+    listener.wait(lambda: listener.levels()[-1] == 20)
+    listener.wait(lambda: listener.value('reconnects') == '1')
     camera.hung = True
-    begin = time.monotonic()
-    node.trigger_deactivate()
-    assert time.monotonic() - begin < 1.0
-    camera.stop()
-
-
-def test_live_source_is_thinned_to_the_rate(start, listener):
-    camera = MjpegServer()
-    listener.subscribe()
-    start(source=camera.url, rate=5.0)
-    listener.wait_for_images(11)
-    seconds = listener.arrived[10] - listener.arrived[0]
-    assert 1.5 < seconds < 3.0
+    node.trigger_deactivate()  # does not wait for the stream, which is silent for ten minutes
     camera.stop()
 
 
@@ -333,60 +270,50 @@ def process(**parameters):
 def end(child):
     """Wait for a process; kill it when it hangs; return its exit status and its messages."""
     try:
-        messages = child.communicate(timeout=15)[1]
+        messages = child.communicate(timeout=DEADLINE)[1]
     except subprocess.TimeoutExpired:
         child.kill()
         pytest.fail(f'the camera did not end:\n{child.communicate()[1]}')
     return child.returncode, messages
 
 
-def test_process_ends_well_after_everything_was_received(listener, folder):
-    listener.subscribe()
-    child = process(source=folder, rate=50.0, on_end='exit', wait_for_subscribers=1)
-    listener.graph.wait_until(lambda: child.poll() is not None, 20.0)
-    listener.wait_for_state('ended')
+def test_the_process_ends_well_after_everything_was_received(listener, folder):
+    listener.node.create_subscription(Image, 'image_raw', listener.images.append, DEEP)
+    override = 'qos_overrides./image_raw.publisher.'
+    child = process(source=folder, rate=200.0, on_end='exit', wait_for_subscribers=1,
+                    **{f'{override}reliability': 'reliable', f'{override}depth': 100})
+    listener.wait(lambda: child.poll() is not None)
     status, messages = end(child)
-    assert status == 0, messages
-    listener.graph.wait_until(lambda: len(listener.images) == 12)
+    assert status == 0 and 'Traceback' not in messages, messages
+    listener.wait_for_state('ended')
+    listener.wait_for_images(12)
     assert listener.value('images') == '12'
+
+
+def test_the_process_fails_when_a_video_is_cut_short(tmp_path):
+    whole = write_video(tmp_path / 'whole.avi', count=50)
+    cut = tmp_path / 'cut.avi'
+    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size // 2])
+    status, messages = end(process(source=str(cut), rate=1000.0, on_end='exit'))
+    assert status == 1 and 'ended early: ' in messages and 'of 50 images' in messages, messages
     assert 'Traceback' not in messages
 
 
-def test_process_fails_with_one_message_when_the_source_is_wrong():
-    status, messages = end(process(source='/nowhere/clip.mp4'))
-    assert status == 1 and "'/nowhere/clip.mp4'" in messages and 'Traceback' not in messages
-
-
-@pytest.mark.parametrize('kind', ['scene', 'stream', 'hung', 'silent'])
-def test_ctrl_c_ends_the_process_within_a_second(listener, kind):
+@pytest.mark.parametrize('kind', ['scene', 'hung', 'silent'])
+def test_ctrl_c_ends_the_process(listener, kind):
     camera, silent = MjpegServer(), socket.create_server(('127.0.0.1', 0))
-    source = {'scene': 'synthetic',
-              'silent': f'http://127.0.0.1:{silent.getsockname()[1]}/x'}.get(kind, camera.url)
+    source = {'scene': 'synthetic', 'hung': camera.url,
+              'silent': f'http://127.0.0.1:{silent.getsockname()[1]}/x'}[kind]
     listener.subscribe()
-    child = process(source=source, stream_timeout=60.0)
+    # ten minutes: whoever waits for the source does not end in time
+    child = process(source=source, stream_timeout=600.0)
     if kind == 'silent':
         listener.wait_for_state('opening')
     else:
         listener.wait_for_images(2)
         camera.hung = kind == 'hung'
-        count = len(listener.images)
-        listener.graph.wait_until(lambda: kind == 'hung' or len(listener.images) > count)
-    begin = time.monotonic()
     child.send_signal(signal.SIGINT)
     status, messages = end(child)
-    assert time.monotonic() - begin < 2.0, 'with the time that Python takes to end'
     assert status == 0 and 'Traceback' not in messages, messages
     camera.stop()
     silent.close()
-
-
-def test_reliable_subscriptions_get_everything_at_full_speed(listener, folder):
-    reliable = QoSProfile(depth=500)
-    found = []
-    listener.node.create_subscription(Image, 'image_raw', found.append, reliable)
-    override = 'qos_overrides./image_raw.publisher.reliability'
-    child = process(source=folder, rate=300.0, on_end='exit', wait_for_subscribers=1,
-                    loop=False, **{override: 'reliable'})
-    listener.graph.wait_until(lambda: child.poll() is not None, 20.0)
-    assert end(child)[0] == 0
-    listener.graph.wait_until(lambda: len(found) == 12)

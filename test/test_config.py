@@ -1,6 +1,6 @@
 """config/tracking.yaml names parameters that exist, with their defaults, for any namespace."""
-from acme_tracking.nodes.camera import CameraParameters
 from acme_tracking.parameters import with_values
+from acme_tracking.sessions.camera import CameraParameters
 from acme_tracking.sessions.detection import DetectorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
 from acme_tracking.share import share

@@ -12,12 +12,11 @@ from acme_tracking.bags.topics import DETECTIONS, IMAGE, IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
-from acme_tracking.evaluation import cache, lockstep, sequence_run  # noqa: E402
+from acme_tracking.evaluation import cache, modes, sequence_run  # noqa: E402
 from acme_tracking.evaluation.baselines import Sort, TwoPhase  # noqa: E402
 from acme_tracking.evaluation.settings import read_parameters, Settings  # noqa: E402
 from acme_tracking.messages import detections_to_msg, image_to_msg, ns_to_stamp  # noqa: E402
 from acme_tracking.scene import Scene  # noqa: E402
-from acme_tracking.tracking.tracker import TrackingParameters  # noqa: E402
 from acme_tracking.tracking.visual import availability  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
@@ -72,49 +71,6 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob('*'))
             if path.is_file() and path.suffix not in ('.npz', '.html')
             and path.name != 'timings.json'}
-
-
-# The simulated detector
-
-def asked(latency, requests, continuous=False, count=12):
-    """Drive a LateDetector: return runs, and (image at which it came, image it was made on)."""
-    detector = lockstep.LateDetector(lambda *_: CAR, latency, continuous)
-    came = []
-    for index in range(count):
-        for stamp, _ in detector.finished(index * PERIOD):
-            came.append((index, stamp // PERIOD))
-        detector.see(index * PERIOD, GREY)
-        if index in requests:
-            detector.ask(index * PERIOD)
-    return [stamp // PERIOD for stamp in detector.runs], came
-
-
-def test_an_answer_arrives_after_the_latency():
-    assert asked(0.25, [2]) == ([2], [(5, 2)])
-    assert asked(0.2, [2]) == ([2], [(4, 2)]), 'in time for an image at the very moment'
-    assert asked(0.0, [2]) == ([2], [(3, 2)]), 'the tracker has published by then'
-
-
-def test_requests_share_a_run():
-    assert asked(0.25, [2, 3, 4]) == ([2], [(5, 2)])
-    assert asked(0.25, [2, 6]) == ([2, 6], [(5, 2), (9, 6)])
-
-
-def test_a_continuous_detector_takes_the_newest_image_when_it_is_done():
-    assert asked(0.25, [], continuous=True) == (
-        [0, 2, 4, 7, 9], [(3, 0), (5, 2), (8, 4), (10, 7)])
-    assert asked(0.05, [], continuous=True)[0] == list(range(12)), 'it keeps up'
-
-
-def test_the_tracker_gets_what_the_policy_asked_for():
-    mode = lockstep.OnDemand(TrackingParameters(tracker='centroid'), 0.25, lambda *_: CAR)
-    for index in range(12):
-        mode.step(index * PERIOD, GREY)
-    outcome = mode.outcome
-    assert outcome.detected[:2] == [0, 5 * PERIOD], 'at first, then after minimum_interval'
-    assert [len(tracks) for tracks in outcome.tracks[:5]] == [0, 0, 0, 1, 1]
-    assert outcome.corrected[0] == (0, 1) and outcome.requests['nothing_to_track'] == 1
-    assert outcome.states[4].tolist() == [lockstep.COASTING], 'centroid predicts at once'
 
 
 # Baselines
@@ -183,7 +139,7 @@ def test_a_run_goes_on_where_it_was(tmp_path, perfect, capsys):
     metrics = json.loads((out / 'metrics.json').read_text())
     assert set(metrics['bags']) == {'one', 'two'} and metrics['images'] == 16
     assert evaluate(bags[0], out, '--modes', 'on_demand', '--latency', '0.3') == 1
-    assert 'other settings (latency: 0.3, there 0.1)' in capsys.readouterr().err
+    assert 'other settings (surroundings.latency: 0.3, there 0.1)' in capsys.readouterr().err
     assert evaluate(bags[0], tmp_path / 'other', '--detections', out / 'detections', '--modes',
                     'on_demand', '--latency', '0') == 0
     assert len(perfect) < 3 * seen, 'detections are taken over'
@@ -263,7 +219,7 @@ def test_parameters_of_the_nodes_file():
     assert Settings(tracker=tracker, detector=detector) == Settings(), \
         'config/tracking.yaml holds the defaults'
     tracker, detector = read_parameters(changes=['max_coast=1.5', 'detector.score_threshold=0.4'])
-    assert tracker['max_coast'] == 1.5 and detector['score_threshold'] == 0.4
+    assert tracker.max_coast == 1.5 and detector.score_threshold == 0.4
 
 
 def test_a_cache_of_another_detector_or_a_broken_one_is_not_used(tmp_path):
@@ -299,4 +255,4 @@ def test_help_names_every_mode(capsys):
         main(['evaluate', '--help'])
     printed = capsys.readouterr().out
     assert end.value.code == 0
-    assert all(mode in printed for mode in (*lockstep.MODES, 'live'))
+    assert all(mode in printed for mode in (*modes.MODES, 'live'))

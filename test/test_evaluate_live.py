@@ -13,29 +13,30 @@ from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation.live import PUBLISHED, read_outcome  # noqa: E402
-from acme_tracking.evaluation.lockstep import COASTING, FOLLOWED  # noqa: E402
+from acme_tracking.evaluation.outcome import COASTING, FOLLOWED  # noqa: E402
 from acme_tracking.messages import detections_to_msg, ns_to_stamp  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from test_evaluate import evaluate, perfect, write_scene  # noqa: E402, F401
 
 
-def test_live_and_offline_agree(tmp_path, perfect):  # noqa: F811
-    bag = write_scene(tmp_path / 'road', count=25)
-    assert evaluate(bag, tmp_path / 'run', '--live', '--stand-in', '--modes', 'live', 'on_demand',
-                    '--latency', '0.15', '--rate', '0.4') == 0
+def test_the_nodes_are_played_to_and_scored_and_what_they_did_can_be_repeated(
+        tmp_path, perfect):  # noqa: F811
+    """When a message comes is chance; what follows from it is not."""
+    bag, log = write_scene(tmp_path / 'road', count=25), tmp_path / 'events'
+    options = '--stand-in', '--latency', '0.15', '--rate', '0.5', '--set', f'event_log={log}'
+    assert evaluate(bag, tmp_path / 'run', '--live', '--modes', 'live', 'on_demand', *options) == 0
     metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
-    live, offline = (metrics['modes'][mode] for mode in ('live', 'on_demand'))
-    assert metrics['mode'] == 'live' and live['lost_images'] <= 2
-    assert live['detector_runs'] == pytest.approx(offline['detector_runs'], abs=2)
-    assert live['hota'] == pytest.approx(offline['hota'], abs=0.1)
+    live = metrics['modes']['live']
+    assert metrics['mode'] == 'live' and live['detector_runs'] >= 1 and live['tracks'] >= 1
     timings = json.loads((tmp_path / 'run' / 'timings.json').read_text())
     assert 0 < timings['road']['modes']['live']['p50_ms'] <= timings[
         'road']['modes']['live']['p95_ms']
     with BagReader(tmp_path / 'run' / 'live' / 'road') as recorded:
         assert {topic.name for topic in recorded.topics} == {'tracks', 'detections', PUBLISHED}
+    assert main(['repeat', str(log), str(bag)]) == 0
     # what was recorded can be scored without playing it again
     assert evaluate(bag, tmp_path / 'again', '--recorded', tmp_path / 'run' / 'live' / 'road',
-                    '--stand-in', '--latency', '0.15', '--rate', '0.4') == 0
+                    *options) == 0
     again = json.loads((tmp_path / 'again' / 'metrics.json').read_text())
     assert again['modes']['live'] == live
 

@@ -20,7 +20,8 @@ def filled(count, seconds=10.0, megabytes=10.0):
 def test_it_is_bounded_in_seconds():
     buffer = filled(20, seconds=5.0)
     assert len(buffer) == 6
-    assert buffer.nearest(13 * SECOND) is None and buffer.nearest(14 * SECOND) == 14 * SECOND
+    assert buffer.find(13 * SECOND) is None and buffer.find(14 * SECOND) == 14 * SECOND
+    assert (buffer.oldest, buffer.newest) == (14 * SECOND, 19 * SECOND)
 
 
 def test_it_is_bounded_in_bytes_and_keeps_the_newest():
@@ -30,14 +31,23 @@ def test_it_is_bounded_in_bytes_and_keeps_the_newest():
     assert len(tiny) == 1 and tiny.get(19 * SECOND)[0, 0] == 19
 
 
-def test_a_stamp_between_two_images_finds_the_nearest():
+def test_a_stamp_means_the_image_that_has_it_but_for_rounding():
     buffer = filled(5)
-    assert buffer.nearest(int(2.4 * SECOND)) == 2 * SECOND
-    assert buffer.nearest(int(2.6 * SECOND)) == 3 * SECOND
-    assert buffer.nearest(99 * SECOND) == 4 * SECOND
-    assert ImageBuffer(1.0, 1.0).nearest(0) is None
+    assert buffer.find(2 * SECOND + 900_000) == 2 * SECOND
+    assert buffer.find(2 * SECOND - 900_000) == 2 * SECOND
+    assert buffer.find(2 * SECOND + 1_100_000) is None
+    assert buffer.find(99 * SECOND) is None
+    assert ImageBuffer(1.0, 1.0).find(0) is None
     with pytest.raises(KeyError):
         buffer.get(5)
+
+
+def test_images_that_were_not_followed_are_kept_but_not_replayed():
+    buffer = filled(2)
+    buffer.add(2 * SECOND, image(2), followed=False)
+    buffer.add(3 * SECOND, image(3))
+    assert buffer.find(2 * SECOND) == 2 * SECOND and buffer.get(2 * SECOND)[0, 0] == 2
+    assert [stamp // SECOND for stamp, _ in buffer.after(0, 9)] == [1, 3]
 
 
 def test_stamps_must_increase():

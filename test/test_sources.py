@@ -1,15 +1,21 @@
-"""Sources against what was written into them, and live ones against a camera that misbehaves."""
-
+"""Sources against what was written into them, and the thread that reads them."""
+import os
+import queue
 import threading
-import time
 
 from acme_tracking import sources
+from acme_tracking.evaluation.sequences import image_paths
+from acme_tracking.nodes.reading import SourceThread
 from acme_tracking.scene import Scene
-from acme_tracking.sources import LiveReader, open_source, Schedule
+from acme_tracking.sessions.events import ImageRead, SourceEnded, SourceFailed
+from acme_tracking.sources import open_source, Source
+from acme_tracking.sources.resizing import resized
 import cv2
 from mjpeg_server import MjpegServer
 import numpy as np
 import pytest
+
+DEADLINE = 60.0  # generous: other processes may have the machine
 
 
 def write_images(folder, numbers, size=(32, 24), name='{}.png'):
@@ -32,6 +38,7 @@ def levels(source, limit=1000):
 def test_folder_is_read_in_natural_order(tmp_path):
     folder = write_images(tmp_path / 'images', [1, 2, 9, 10, 11, 100])
     (folder / 'notes.txt').write_text('not an image')
+    assert [path.stem for path in image_paths(folder)] == ['1', '2', '9', '10', '11', '100']
     source = open_source(str(folder))
     assert (source.rate, source.size, source.live) == (10.0, (32, 24), False)
     assert levels(source) == [1, 2, 9, 10, 11, 100]
@@ -75,27 +82,66 @@ def test_undecodable_images_are_skipped_with_a_warning(tmp_path, caplog):
 def test_folder_without_images_is_named(tmp_path, broken):
     if broken:
         (tmp_path / '1.jpg').write_bytes(b'broken')
-    with pytest.raises(ValueError, match=f'{tmp_path}.*no image'):
+    with pytest.raises(ValueError, match=f'{tmp_path} .*no image'):
         open_source(str(tmp_path))
 
 
 def write_video(path, count=12, rate=20.0):
-    """Write a video whose n-th image is 20 n bright."""
+    """Write a video whose n-th image is 20 n bright, again from 0 after each 12."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), rate, (64, 48))
     for number in range(count):
-        writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
+        writer.write(np.full((48, 64, 3), 20 * (number % 12), np.uint8))
     writer.release()
     return path
 
 
 def test_video_is_read_to_its_end_and_again(tmp_path):
-    source = open_source(str(write_video(tmp_path / 'a video.avi')))
+    path = write_video(tmp_path / 'a video.avi')
+    source = open_source(f'file://{tmp_path}/a%20video.avi')
+    assert levels(source) == levels(open_source(str(path)))
+    source.restart()
     assert (source.rate, source.size, source.live) == (20.0, (64, 48), False)
     for _ in range(2):
         np.testing.assert_allclose(levels(source), 20 * np.arange(12), atol=2)
-        assert source.read() is None
+        assert source.read() is None and source.ended_early == ''
         source.restart()
     source.close()
+
+
+def test_a_video_that_is_cut_short_says_how_much_came(tmp_path, caplog):
+    whole, cut = write_video(tmp_path / 'whole.avi', count=50), tmp_path / 'cut.avi'
+    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size // 2])
+    source = open_source(str(cut))
+    count = len(levels(source))
+    assert 0 < count < 40
+    assert source.ended_early == f'{count} of 50 images'
+    assert source.ended_early in caplog.text and 'cut.avi' in caplog.text
+    source.restart()
+    assert source.ended_early == ''
+    assert open_source(str(whole)).ended_early == ''
+
+
+def test_files_may_go_and_come_back(tmp_path):
+    folder, video = tmp_path / 'images', write_video(tmp_path / 'clip.avi')
+    for path, source in ((folder, open_source(str(write_images(folder, [1, 2])))),
+                         (video, open_source(str(video)))):
+        away = path.rename(tmp_path / 'away')
+        with pytest.raises((FileNotFoundError, ValueError), match=path.name):
+            source.restart()
+        away.rename(path)
+        source.restart()
+        assert len(levels(source)) >= 2
+
+
+def test_only_regular_files_are_opened(tmp_path, caplog):
+    write_images(tmp_path, [1])
+    os.mkfifo(tmp_path / '0.png')
+    os.mkfifo(tmp_path / 'clip.mp4')
+    assert levels(open_source(str(tmp_path))) == [1]
+    assert '0.png: not a regular file' in caplog.text
+    for spec in 'clip.mp4', '0.png':
+        with pytest.raises(ValueError, match=f'{spec} is not a regular file'):
+            open_source(str(tmp_path / spec))
 
 
 def test_file_that_is_no_video_is_named(tmp_path):
@@ -125,7 +171,8 @@ def test_scene_is_a_source_without_end():
 
 @pytest.mark.parametrize('spec, live', [
     ('0', True), ('/dev/video2', True), ('rtsp://host/x', True), ('http://host/x', True),
-    ('gstreamer:videotestsrc ! appsink', True), ('synthetic', False), ('clip.mp4', False)])
+    ('gstreamer:videotestsrc ! appsink', True), ('synthetic', False), ('clip.mp4', False),
+    ('file:///clips/clip.mp4', False)])
 def test_live_sources_are_known_by_name(spec, live):
     assert sources.is_live(spec) == live
 
@@ -145,127 +192,95 @@ def test_gstreamer_is_used_or_missed_by_name():
             open_source(pipeline)
 
 
-def test_schedule_does_not_drift():
-    schedule, stopped = Schedule(100.0), threading.Event()
-    begin = time.monotonic()
-    for index in range(41):
-        assert schedule.wait(stopped)
-        if index % 4 == 0:
-            time.sleep(0.006)  # work that takes a part of the period must not add up
-    assert 0.39 < time.monotonic() - begin < 0.5
-
-
-def test_schedule_makes_up_for_short_delays_only():
-    schedule, stopped = Schedule(50.0), threading.Event()
-    schedule.wait(stopped)
-    time.sleep(0.3)
-    begin = time.monotonic()
-    for _ in range(5):
-        schedule.wait(stopped)
-    assert time.monotonic() - begin > 0.07, 'a burst after a long delay'
-
-
-def test_schedule_stops_at_once():
-    schedule, stopped = Schedule(0.1), threading.Event()
-    schedule.wait(stopped)
-    threading.Timer(0.1, stopped.set).start()
-    begin = time.monotonic()
-    assert not schedule.wait(stopped)
-    assert time.monotonic() - begin < 2.0
-
-
-@pytest.fixture
-def camera():
-    """Give a running MJPEG camera."""
-    server = MjpegServer()
-    yield server
-    server.stop()
-
-
-def reader_of(server, timeout=3.0):
-    """Return a live reader of an MJPEG camera."""
-    return LiveReader(lambda: open_source(server.url, timeout=timeout), timeout=timeout,
-                      initial=0.1, maximum=0.5)
-
-
-def wait_for_level(reader, level, timeout=10.0):
-    """Wait until the newest image is as bright as `level`."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        newest = reader.next(0.2)
-        if newest is not None and abs(newest[0].mean() - level) < 3:
-            return newest
-    pytest.fail(f'no image of level {level}; the reader is {reader.state}: {reader.error}')
-
-
-def test_live_stream_is_read(camera):
-    reader = reader_of(camera)
-    image, stamp = wait_for_level(reader, 100)
-    assert image.shape == (48, 64, 3) and abs(stamp - time.monotonic()) < 1
-    assert (reader.state, reader.reconnects, reader.error) == ('running', 0, '')
-    camera.level = 200
-    wait_for_level(reader, 200)
-    reader.close()
-    assert not LiveReader.any_hangs()
-
-
-def test_slow_reader_gets_the_newest_image(camera, wait_until):
-    reader = reader_of(camera)
-    wait_for_level(reader, 100)
-    camera.level = 200
-    time.sleep(1.0)  # being slow is the point
-    assert reader.next(1.0)[0].mean() > 190
-    reader.close()
-
-
-def test_dropped_stream_is_opened_again(wait_until):
+def test_a_stream_is_read():
     camera = MjpegServer()
-    reader = reader_of(camera)
-    wait_for_level(reader, 100)
-    camera.stop()
-    wait_until(lambda: reader.state == 'lost')
-    assert reader.error
-    camera = MjpegServer(camera.port)
-    camera.level = 50
-    wait_for_level(reader, 50)
-    wait_until(lambda: reader.state == 'running')
-    assert reader.reconnects == 1
-    reader.close()
+    source = open_source(camera.url, timeout=60.0)
+    assert source.live and source.size == (64, 48)
+    assert levels(source, 3) == [100, 100, 100]
+    source.close()
     camera.stop()
 
 
-def test_hanging_stream_is_given_up_and_opened_again(camera, wait_until):
-    reader = reader_of(camera, timeout=1.0)
-    wait_for_level(reader, 100)
-    camera.hung = True
-    wait_until(lambda: reader.state == 'lost')
-    camera.hung, camera.level = False, 150
-    wait_for_level(reader, 150)
-    reader.close()
+@pytest.mark.parametrize('asked, size', [((32, 24), (32, 24)), ((128, 0), (128, 96)),
+                                         ((0, 12), (16, 12)), ((100, 50), (100, 50)),
+                                         ((0, 0), (64, 48))])
+def test_images_are_resized(asked, size):
+    image = np.full((48, 64, 3), 7, np.uint8)
+    assert resized(image, *asked).shape == (*size[::-1], 3)
+    assert resized(image, *asked).mean() == 7
 
 
-def test_hanging_stream_does_not_hold_up_the_end(camera):
-    reader = reader_of(camera, timeout=30.0)
-    wait_for_level(reader, 100)
-    camera.hung = True
-    begin = time.monotonic()
-    reader.close()
-    assert time.monotonic() - begin < 1.0
+class Puppet(Source):
+    """A source whose reads return what the test puts, raise it, or block."""
+
+    rate, size = 10.0, (1, 1)
+
+    def __init__(self, live=False):
+        self.live, self.closed, self.restarts = live, threading.Event(), 0
+        self.results = queue.Queue()
+
+    def read(self):
+        result = self.results.get(timeout=DEADLINE)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def restart(self):
+        self.restarts += 1
+
+    def close(self):
+        self.closed.set()
 
 
-def test_attempts_grow_rarer():
-    attempts = []
+def test_a_recording_is_read_when_it_is_asked_for():
+    puppet = Puppet()
+    thread = SourceThread(lambda: puppet, lambda: 77)
+    for result in 'one', 'two', None, ValueError('broken'), 'one':
+        puppet.results.put(result)
+    assert thread.take(0.0) is None, 'nobody asked'
+    thread.read()
+    assert thread.take(DEADLINE) == (ImageRead, 'one', None)
+    thread.read()
+    assert thread.take(DEADLINE) == (ImageRead, 'two', None)
+    puppet.ended_early = '2 of 9 images'
+    thread.read()
+    assert thread.take(DEADLINE) == (SourceEnded, '2 of 9 images')
+    thread.read(restart=True)
+    assert thread.take(DEADLINE) == (SourceFailed, 'broken'), 'and it can be tried again'
+    thread.read(restart=True)
+    assert thread.take(DEADLINE) == (ImageRead, 'one', None) and puppet.restarts == 2
+    thread.leave(DEADLINE)
+    assert puppet.closed.is_set() and not SourceThread.any_hangs()
 
+
+@pytest.mark.parametrize('last, news', [
+    (None, (SourceEnded, '')), (OSError('unplugged'), (SourceFailed, 'unplugged'))])
+def test_a_slow_taker_gets_the_newest_image_of_a_live_source(last, news):
+    puppet = Puppet(live=True)
+    thread = SourceThread(lambda: puppet, lambda: 77)
+    for result in 'old', 'older', 'newest', last:
+        puppet.results.put(result)
+    assert puppet.closed.wait(DEADLINE)
+    assert thread.take(0.0) == (ImageRead, 'newest', 77)
+    assert thread.take(0.0) == news
+    thread.leave(DEADLINE)
+
+
+def test_a_source_that_hangs_is_left_behind():
+    puppet = Puppet(live=True)
+    thread = SourceThread(lambda: puppet, lambda: 77)
+    thread.leave(0.01)
+    assert not puppet.closed.is_set() and SourceThread.any_hangs()
+    puppet.results.put('it came back')
+    assert puppet.closed.wait(DEADLINE), 'and closes itself'
+
+
+def test_a_source_that_cannot_be_opened_says_why():
     def opener():
-        attempts.append(time.monotonic())
         raise sources.SourceUnavailable('cannot open it')
-
-    reader = LiveReader(opener, timeout=1.0, initial=0.05, maximum=0.2)
-    assert reader.next(1.2) is None
-    reader.close()
-    gaps = np.diff(attempts)
-    assert gaps[0] < 0.15 and 0.19 < gaps[-1] < 0.6 and len(gaps) >= 4
-    assert (reader.state, reader.error) == ('lost', 'cannot open it')
+    thread = SourceThread(opener, lambda: 77)
+    assert thread.take(DEADLINE) == (SourceFailed, 'cannot open it')
+    thread.leave(DEADLINE)
 
 
 def test_real_video(data):

@@ -6,7 +6,6 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-import time
 
 from acme_tracking.cli import main
 from acme_tracking.detection import checkpoint
@@ -29,6 +28,7 @@ from safetensors.torch import load_file
 import torch
 
 SMALL = {'widths': [8, 16, 24, 32, 32], 'depths': [1, 1, 1, 1, 1], 'neck': 24}
+NARROW = '--widths', 8, 16, 24, 32, 40, '--neck', 24
 QUICK = Knobs(batch=4, side=96, warmup=10, average=0.95, mosaic=0.0, rate=5e-3, calm=1.0)
 COLOURS = {'car': (200, 40, 40), 'person': (40, 200, 40)}
 
@@ -50,23 +50,49 @@ def blocks(count, seed=0):
     return samples
 
 
+@pytest.fixture
+def no_report(monkeypatch):
+    """Leave out the report of a training, which takes longer than some of them."""
+    monkeypatch.setattr('acme_tracking.training.detector.write_training_report', lambda *_: None)
+
+
 def learn(out, **options):
-    arguments = {'epochs': 320, 'knobs': QUICK, 'network': SMALL, 'progress': False, 'threads': 1}
+    arguments = {'epochs': 1, 'knobs': QUICK, 'network': SMALL, 'progress': False, 'threads': 1}
     return train([blocks(4)], {'blocks': blocks(4)}, out, **{**arguments, **options})
 
 
-def test_overfits_a_few_images_in_seconds(tmp_path):
-    summary = learn(tmp_path)
+@pytest.fixture(scope='module')
+def learned(tmp_path_factory):
+    """Give the folder of a training that has come to its end, and its summary."""
+    out = tmp_path_factory.mktemp('learned')
+    return out, learn(out, epochs=140, knobs=replace(QUICK, rate=1e-2))
+
+
+def test_overfits_a_few_images_in_seconds(learned):
+    out, summary = learned
     assert summary['sets']['blocks']['ap50'] > 0.8
-    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    metrics = json.loads((out / 'metrics.json').read_text())
     assert metrics['history'][-1] == summary
-    detector = Detector.from_checkpoint(tmp_path / 'detector.safetensors', score_threshold=0.3)
+    detector = Detector.from_checkpoint(out / 'detector.safetensors', score_threshold=0.3)
     assert evaluate(detector, blocks(4)).summary(0.3)['ap50'] > 0.8
     assert set(detector(blocks(1)[0].image).labels) == {'car', 'person'}
 
 
+def test_the_report_shows_curves_figures_and_pictures(learned):
+    out, _ = learned
+    page = (out / 'report.html').read_text()
+    for words in ('Learning', 'blocks: 4 images', '<td>car</td><td>4</td>', 'AP50', 'mosaic'):
+        assert words in page
+    assert page.count('data:image/png') == 2 and page.count('data:image/jpeg') == 4
+    metrics = json.loads((out / 'metrics.json').read_text())
+    first, last = metrics['loss'][0][1], metrics['loss'][-1][1]
+    assert last < first
+    losses = [entry['sets']['blocks']['loss'] for entry in metrics['history']]
+    assert len(losses) == 10 and losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize('keep', [0.0, 0.25])
-def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, keep):
+def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, no_report, keep):
     """The same steps with and without a stop between give the same weights."""
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     options = {'epochs': 12}
@@ -93,26 +119,26 @@ def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, keep):
         torch.testing.assert_close(second[name], tensor, rtol=2e-3, atol=2e-4)
 
 
-def test_nothing_to_resume_is_an_error(tmp_path):
+def test_nothing_to_resume_is_an_error(no_report, tmp_path):
     with pytest.raises(ValueError, match='nothing to resume'):
         learn(tmp_path, resume=True)
 
 
-def test_a_state_of_another_network_is_refused(tmp_path):
+def test_a_state_of_another_network_is_refused(no_report, tmp_path):
     learn(tmp_path, epochs=1)
     with pytest.raises(ValueError, match='another network'):
         learn(tmp_path, epochs=2, resume=True, network={**SMALL, 'neck': 8})
 
 
-def test_a_training_goes_on_with_the_knobs_it_began_with(tmp_path):
+def test_a_training_goes_on_with_the_knobs_it_began_with(no_report, tmp_path):
     learn(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r'began with batch 4 \(now 2\), seed 0 \(now 5\); go on'):
         learn(tmp_path, epochs=2, resume=True, knobs=replace(QUICK, batch=2, seed=5))
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_training(no_report, tmp_path):
     with pytest.raises(DivergenceError, match=r'the loss is .* at step \d'):
-        learn(tmp_path, knobs=replace(QUICK, rate=1e25, warmup=1))
+        learn(tmp_path, epochs=20, knobs=replace(QUICK, rate=1e25, warmup=1))
 
 
 def test_without_validation_the_newest_weights_are_kept(tmp_path):
@@ -191,35 +217,37 @@ def command(bank, out, *options):
             '--threads', '1', *map(str, options)]
 
 
-def kill_when(process, ready):
-    """Kill the process, with no chance to say good-bye, when `ready()`; return its stderr."""
-    try:
-        deadline = time.monotonic() + 120
-        while not ready():
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        errors = process.communicate()[1]
-    return errors
+KILLED = """
+import os, signal, sys
+from acme_tracking.cli import main
+from acme_tracking.training.detector import _Run
+average = _Run._average
+
+def killed(run):
+    if run.step == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    average(run)
+
+_Run._average = killed
+main(sys.argv[1:])
+"""
 
 
-def test_a_killed_training_goes_on_where_it_was_saved(tmp_path):
-    """Killed at no chosen moment: the curve goes on, and the end is that of a whole one."""
+def test_a_killed_training_goes_on_where_it_was_saved(no_report, tmp_path):
+    """Killed within a step, with no chance to say good-bye: the end is that of a whole one."""
     bank, killed, whole = write_bank(tmp_path), tmp_path / 'killed', tmp_path / 'whole'
-    length, state = ('--epochs', 20, '--save-every', 0.5), killed / 'state.pt'
-    process = subprocess.Popen(command(bank, killed, *length), stderr=subprocess.PIPE, text=True)
-    progress = kill_when(process, state.exists)
-    assert 'step/s' in progress or 's/step' in progress
-    assert 0 < torch.load(state, weights_only=True)['step'] < 40
+    length = '--epochs', 10, '--save-every', 1e-6, *NARROW
+    process = subprocess.run([sys.executable, '-c', KILLED, *command(bank, killed, *length)[3:]],
+                             capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL
+    assert 'step/s' in process.stderr or 's/step' in process.stderr
+    assert torch.load(killed / 'state.pt', weights_only=True)['step'] == 6
     for out, more in ((killed, ['--resume']), (whole, [])):
         assert main(command(bank, out, *length, *more)[3:]) == 0
     first, second = (json.loads((out / 'metrics.json').read_text()) for out in (killed, whole))
-    assert [step for step, _ in first['loss']] == [20, 40]
-    assert [entry['step'] for entry in first['history']] == list(range(4, 41, 4))
-    np.testing.assert_allclose([loss for _, loss in first['loss']],
-                               [loss for _, loss in second['loss']], rtol=0.05)
+    assert [step for step, _ in first['loss']] == [20]
+    assert [entry['step'] for entry in first['history']] == list(range(2, 21, 2))
+    np.testing.assert_allclose(first['loss'], second['loss'], rtol=0.05)
     assert first['history'][-1]['ap50'] == pytest.approx(second['history'][-1]['ap50'], abs=0.05)
     assert Path(killed / 'detector.safetensors').stat().st_size < 12e6
 
@@ -227,7 +255,7 @@ def test_a_killed_training_goes_on_where_it_was_saved(tmp_path):
 def test_two_processes_train_one_network(tmp_path):
     """As `torchrun` starts them, on CPUs: one set of files, and half of the steps."""
     bank, out = write_bank(tmp_path, 8), tmp_path / 'run'
-    started = command(bank, out, '--epochs', 3, '--start', 'shipped')
+    started = command(bank, out, '--epochs', 1, *NARROW)
     process = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2',
          '-m', '--', *started[2:]], capture_output=True, text=True, timeout=120,
@@ -235,22 +263,9 @@ def test_two_processes_train_one_network(tmp_path):
     assert process.returncode == 0, process.stderr
     assert process.stdout.count('steps in') == 1
     metrics = json.loads((out / 'metrics.json').read_text())
-    assert metrics['history'][-1]['step'] == 6
+    assert metrics['history'][-1]['step'] == 2
     for name in ('detector', 'last'):
         Detector.from_checkpoint(out / f'{name}.safetensors')
-
-
-def test_the_report_shows_curves_figures_and_pictures(tmp_path):
-    learn(tmp_path, epochs=60)
-    page = (tmp_path / 'report.html').read_text()
-    for words in ('Learning', 'blocks: 4 images', '<td>car</td><td>4</td>', 'AP50', 'mosaic'):
-        assert words in page
-    assert page.count('data:image/png') == 2 and page.count('data:image/jpeg') == 4
-    metrics = json.loads((tmp_path / 'metrics.json').read_text())
-    first, last = metrics['loss'][0][1], metrics['loss'][-1][1]
-    assert last < first
-    losses = [entry['sets']['blocks']['loss'] for entry in metrics['history']]
-    assert len(losses) == 10 and losses[-1] < losses[0]
 
 
 def test_own_classes_and_layouts_can_be_learnt(tmp_path, capsys):
@@ -266,8 +281,7 @@ def test_own_classes_and_layouts_can_be_learnt(tmp_path, capsys):
 
 def test_the_width_can_be_chosen(tmp_path, capsys):
     bank, out = write_bank(tmp_path), tmp_path / 'run'
-    width = ['--widths', '8', '16', '24', '32', '40', '--neck', '24', '--mosaic', '0.5']
-    assert main(command(bank, out, '--epochs', '1', *width)[3:]) == 0
+    assert main(command(bank, out, '--epochs', 1, '--mosaic', 0.5, *NARROW)[3:]) == 0
     network, specification = checkpoint.load(out / 'detector.safetensors')
     assert specification.arguments == {'widths': [8, 16, 24, 32, 40], 'neck': 24}
     assert network.backbone.widths == (24, 32, 40)
@@ -286,7 +300,7 @@ def test_part_of_a_bank_can_be_held_out(tmp_path):
         'bank': 7, f'{tmp_path.name}/bank': 2}
 
 
-def test_a_start_keeps_what_it_knows(tmp_path):
+def test_a_start_keeps_what_it_knows(no_report, tmp_path):
     """Weights of shared classes are copied, in the new order; the others are new."""
     learn(tmp_path / 'first', epochs=1, classes=('car', 'person'))
     path = tmp_path / 'first' / 'detector.safetensors'
@@ -302,7 +316,7 @@ def test_a_start_keeps_what_it_knows(tmp_path):
     torch.testing.assert_close(new[name], old[name].float())
 
 
-def test_a_wider_network_starts_where_the_narrow_one_ended(tmp_path):
+def test_a_wider_network_starts_where_the_narrow_one_ended(no_report, tmp_path):
     """It computes the same, and its copies of a channel are read unequally."""
     learn(tmp_path / 'first', epochs=1, classes=('car', 'person'))
     path = tmp_path / 'first' / 'detector.safetensors'
@@ -318,7 +332,7 @@ def test_a_wider_network_starts_where_the_narrow_one_ended(tmp_path):
     assert not torch.equal(repeated[:, 0], repeated[:, 32])
 
 
-def test_a_share_of_the_first_weights_can_be_kept(tmp_path):
+def test_a_share_of_the_first_weights_can_be_kept(no_report, tmp_path):
     """The results with and without it, and the first weights, lie on a line."""
     learn(tmp_path / 'first', epochs=4)
     first = tmp_path / 'first' / 'last.safetensors'
@@ -336,21 +350,21 @@ def test_a_share_of_the_first_weights_can_be_kept(tmp_path):
 
 
 @pytest.mark.parametrize('arguments', [{'neck': 16}, {'depths': [1, 1, 1, 1, 2]}])
-def test_a_network_that_cannot_hold_the_first_weights_is_refused(tmp_path, arguments):
+def test_a_network_that_cannot_hold_the_first_weights_is_refused(no_report, tmp_path, arguments):
     learn(tmp_path, epochs=1)
     with pytest.raises(ValueError, match='as large or larger'):
         learn(tmp_path / 'next', epochs=1, start=tmp_path / 'detector.safetensors',
               network={**SMALL, **arguments})
 
 
-def test_a_state_of_other_classes_is_refused(tmp_path):
+def test_a_state_of_other_classes_is_refused(no_report, tmp_path):
     learn(tmp_path, epochs=1, classes=('car', 'person'))
     with pytest.raises(ValueError, match=r"trains the classes \['car', 'person'\]"):
         learn(tmp_path, epochs=1, resume=True, classes=('person', 'car'))
 
 
 @pytest.mark.parametrize('content', [b'', b'rubbish', 'cut', 'pickle'])
-def test_a_state_that_is_cut_short_or_hostile_is_refused(tmp_path, content):
+def test_a_state_that_is_cut_short_or_hostile_is_refused(no_report, tmp_path, content):
     learn(tmp_path, epochs=1)
     state = tmp_path / 'state.pt'
     if content == 'cut':

@@ -51,8 +51,13 @@ class BagWriter:
     def write(self, topic, stamp: int, message) -> None:
         """Append a message, or its serialized bytes, at a time in nanoseconds."""
         if not isinstance(message, bytes):
-            message = typestore().serialize_cdr(_Arrays(message), topic.msgtype)
+            message = serialize(message, topic.msgtype)
         self._writer.write(topic, stamp, message)
+
+
+def serialize(message, message_type: str) -> bytes:
+    """Return a message as it travels, and as bags keep it."""
+    return bytes(typestore().serialize_cdr(_Arrays(message), message_type))
 
 
 class _Arrays:

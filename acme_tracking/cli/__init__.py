@@ -18,6 +18,7 @@ VERBS = {
     'demo': 'track a video or a rendered scene with all three nodes and record the result',
     'evaluate': 'score tracking on bags, or with the word detector the CNN on image banks',
     'explain': 'show what a CNN sees: its filters and feature maps as pictures',
+    'repeat': 'do a live run of the tracker again, from its event log and a bag, and compare',
     'train': 'train the detector, or a classifier, on image banks',
 }
 # Two words that are one verb; the second would else be the first argument of the first.

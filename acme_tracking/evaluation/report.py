@@ -11,7 +11,7 @@ from pathlib import Path
 
 from acme_tracking import page
 from acme_tracking.evaluation import plots
-from acme_tracking.evaluation.lockstep import EVERY_IMAGE, MODES, ON_DEMAND
+from acme_tracking.evaluation.modes import EVERY_IMAGE, MODES, ON_DEMAND
 from acme_tracking.evaluation.run import METRICS, TIMINGS
 from acme_tracking.evaluation.sequence_run import CALIBRATED, LIVE
 from acme_tracking.evaluation.settings import differences
@@ -126,7 +126,7 @@ def _about(metrics):
     passed += f' Of {lost} images no tracks arrived: they count as without any.' if lost else ''
     return (f'<p class="note">{escape(", ".join(metrics["bags"]))}: {metrics["images"]} images, '
             f'{seconds:.1f} s, {labels}.{passed} Simulated latency of the detector: '
-            f'{metrics["settings"]["latency"]:g} s.</p>')
+            f'{metrics["settings"]["surroundings"]["latency"]:g} s.</p>')
 
 
 def _verdict(metrics):

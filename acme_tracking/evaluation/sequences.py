@@ -16,10 +16,10 @@ import re
 from acme_tracking import geometry
 from acme_tracking.labels import CLASSES
 from acme_tracking.scene import Scene, TARGET_ID
+from acme_tracking.sources import image_files
 import cv2
 import numpy as np
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 # An object of which less than this share is to be seen counts as absent.
 VISIBLE = 0.3
 # The published boxes of this OTB sequence begin at its 300th image; all others at the first.
@@ -149,10 +149,10 @@ def mot_image_folder(folder) -> str:
 
 
 def image_paths(folder) -> list[Path]:
-    """Return the image files of a folder by name; ValueError when it is missing."""
+    """Return the image files of a folder in natural order; ValueError when it is missing."""
     if not folder.is_dir():
         raise ValueError(f'{folder} is missing: the images of a sequence are expected there')
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return image_files(folder)
 
 
 def read_image(path) -> np.ndarray:

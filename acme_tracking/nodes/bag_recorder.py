@@ -36,26 +36,36 @@ class BagRecorder(Node):
                 continue
             self._missing.remove(topic)
             message_type = publishers[0].topic_type
-            if message_type not in typestore().fielddefs:
+            message_class = find_class(message_type)
+            if message_class is None:
                 self.get_logger().warning(f'{topic} is left out: its type {message_type} is '
                                           'unknown here')
                 continue
-            self._subscribe(topic, message_type, all(
+            self._subscribe(topic, message_type, message_class, all(
                 info.qos_profile.reliability is ReliabilityPolicy.RELIABLE
                 for info in publishers))
 
-    def _subscribe(self, topic, message_type, reliable):
+    def _subscribe(self, topic, message_type, message_class, reliable):
         qos = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable
                          else ReliabilityPolicy.BEST_EFFORT)
         entry = self._writer.topic(topic, message_type, quality_of_service(10, reliable))
-        package, _, name = message_type.split('/')
-        self.create_subscription(
-            getattr(importlib.import_module(f'{package}.msg'), name), topic,
-            functools.partial(self._write, entry), qos, raw=True)
+        self.create_subscription(message_class, topic, functools.partial(self._write, entry), qos,
+                                 raw=True)
 
     def _write(self, entry, data):
         self._writer.write(entry, self.get_clock().now().nanoseconds, bytes(data))
         self.counts[entry.topic] += 1
+
+
+def find_class(message_type: str):
+    """Return the class of a type such as std_msgs/msg/Header; None where it is not installed."""
+    if message_type not in typestore().fielddefs:
+        return None
+    package, _, name = message_type.split('/')
+    try:
+        return getattr(importlib.import_module(f'{package}.msg'), name)
+    except (ImportError, AttributeError):
+        return None  # bags know its fields, ROS does not
 
 
 def record(path, storage: str, topics, seconds: float = 0.0) -> dict[str, int]:

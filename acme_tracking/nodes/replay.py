@@ -97,6 +97,8 @@ class ReplayNode(ManagedNode):
             self._play()
         except Exception as error:
             self.get_logger().error(f'playing failed: {error}')
+            self.finish(1)
+            return
         while not self._stopped.wait(0.1):
             if time.monotonic() - self._heard_at > SILENCE:
                 self.finish()

@@ -334,7 +334,8 @@ class Scene:
         self.hidden_id = TARGET_ID if TARGET_ID in boxes else min(
             boxes, key=lambda i: np.linalg.norm(boxes[i][:2] + boxes[i][2:] - size))
         steps = np.linspace(start, start + duration, 2 + math.ceil(duration * 30))
-        extents = np.array([models.extent(t.polygons) for time in steps for t in self._things(time)
+        extents = np.array([models.extent(t.polygons) for time in steps
+                            for t in self._things(time, self.hidden_id)
                             if t.identity == self.hidden_id])
         low, high = extents.min(axis=0)[:2] - 5, extents.max(axis=0)[2:] + 5
         self._board = _Furniture(models.board_polygons(low, high), (3,), size)
@@ -342,13 +343,13 @@ class Scene:
 
     # The moment: what is where at a time, in seconds.
 
-    def _things(self, time):
-        """Return every object with a part in the picture, in no order."""
+    def _things(self, time, only=None):
+        """Return every object with a part in the picture, in no order; of the lanes `only` one."""
         things = [self._target_thing(time)] if self.target else []
         if self.density:
             things.append(self._stroller(time))
             for lane in self._lanes:
-                things += self._lane_things(lane, time)
+                things += self._lane_things(lane, time, only)
         return [thing for thing in things if thing is not None]
 
     def _ordered(self, things, time):
@@ -364,7 +365,7 @@ class Scene:
         behind = self._gantry is not None and y > self._gantry
         return (0 if behind else 2, -abs(s + self._road.middle), -y)
 
-    def _lane_things(self, lane, time):
+    def _lane_things(self, lane, time, only):
         gap, road = GAP[lane.kind], lane.kind == 'road'
         # Stop-and-go is common to the lane, so that nobody runs into the vehicle ahead.
         wave = 0.55 * time + lane.phase
@@ -372,18 +373,20 @@ class Scene:
         braking = road and math.sin(wave) > 0.6
         first, last = (travelled - self._road.far + START) / gap, travelled / gap
         for place in range(math.floor(first), math.ceil(last) + 1):
-            yield self._place_thing(lane, place, travelled - place * gap, braking)
+            yield self._place_thing(lane, place, travelled - place * gap, braking, only)
 
-    def _place_thing(self, lane, place, position, braking):
+    def _place_thing(self, lane, place, position, braking, only):
         """Return the object in one place of a lane, `position` metres after its start, or None."""
         number, origin = lane.number, place
         if number == 1 and (place - self._turn) % TURN_EVERY == 0:
             number, origin = 0, place - self._turn  # it left in lane 0 and turned out of sight
+        identity = FIRST_LANE_ID + number + len(self._lanes) * (origin + SLOTS)
+        if only not in (None, identity):
+            return None
         taken = _unit(self.seed, number, origin) < self.density * SHARE[lane.kind]
         if not (taken or (number == 0 and origin % TURN_EVERY == 0)):
             return None
         chance = [_unit(self.seed, number, origin, salt) for salt in (1, 2, 3)]
-        identity = FIRST_LANE_ID + number + len(self._lanes) * (origin + SLOTS)
         if lane.kind == 'pavement':
             return self._person(identity, lane.offset + 0.4 * chance[0],
                                 self._ahead(lane, position), lane.direction, position, chance[1])

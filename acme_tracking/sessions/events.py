@@ -108,6 +108,13 @@ class DetectorSeen:
     present: bool
 
 
+@dataclass(frozen=True)
+class TracksPublished:
+    """What the last `PublishTracks` said is out; there is time for what was put off."""
+
+    time: int
+
+
 # Events of the detection session
 
 
@@ -146,6 +153,93 @@ class WeightsLoaded:
     error: str = ''
 
 
+# Events of the camera session
+
+
+@dataclass(frozen=True)
+class Activated:
+    """Images are to be published from now on."""
+
+    time: int
+
+
+@dataclass(frozen=True)
+class Deactivated:
+    """No image is to be published any more."""
+
+    time: int
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """So many subscriptions of the images there are now."""
+
+    time: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRead:
+    """The source gave an image; `stamp` is when it came, None for one of a recording."""
+
+    time: int
+    image: Any
+    stamp: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceEnded:
+    """The source has no more images; `early` says what is missing of a recording."""
+
+    time: int
+    early: str = ''
+
+
+@dataclass(frozen=True)
+class SourceFailed:
+    """The source could not be opened or read, and why."""
+
+    time: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Woken:
+    """The time of the latest `WaitUntil` has come."""
+
+    time: int
+
+
+# Events of the recorder session
+
+
+@dataclass(frozen=True, eq=False)
+class TracksArrived:
+    """The tracks on the image of `stamp`, which was `age` nanoseconds old by then."""
+
+    time: int
+    stamp: int
+    tracks: Detections
+    age: int
+
+
+@dataclass(frozen=True)
+class HealthArrived:
+    """What the camera or the tracker (`node`) said on /diagnostics, all as text."""
+
+    time: int
+    node: str
+    values: dict
+
+
+@dataclass(frozen=True)
+class FrameWritten:
+    """A frame was written, or could not be, and then no other can."""
+
+    time: int
+    error: str = ''
+
+
 # Actions of every session
 
 
@@ -164,6 +258,13 @@ class Report:
     level: str
     message: str
     values: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class End:
+    """When everything has been delivered, end the process with this exit status."""
+
+    status: int
 
 
 # Actions of the tracking session
@@ -235,3 +336,60 @@ class RestoreWeights:
     """Set these parameters back to what is in use."""
 
     values: dict
+
+
+# Actions of the camera session
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """Open the live source of these parameters; each of its images comes as `ImageRead`."""
+
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class CloseSource:
+    """Leave the live source, even while it hangs; nothing of it may come any more."""
+
+
+@dataclass(frozen=True)
+class ReadNext:
+    """Read one image of the recording, the first when it is to `restart`."""
+
+    restart: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Publish:
+    """Publish an image; `stamp` None is the time at which it is published."""
+
+    image: Any
+    stamp: int | None
+
+
+@dataclass(frozen=True)
+class WaitUntil:
+    """Send `Woken` at this time, and no more at the one before; None for never."""
+
+    time: int | None
+
+
+# Actions of the recorder session
+
+
+@dataclass(frozen=True, eq=False)
+class WriteFrame:
+    """Write a frame with its tracks; the answer is `FrameWritten`."""
+
+    stamp: int
+    image: Any
+    tracks: Detections
+    detector_ran: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Show how far it is, in place of the line before."""
+
+    text: str

@@ -99,7 +99,7 @@ class Track:
         while self._stamps and self._stamps[-1] >= stamp:
             self._stamps.pop(), self._boxes.pop(), self._weights.pop()
         self._record(stamp, box, weight=1.0)
-        self.confidence = score
+        self.confidence, self.turns = score, 0
         if self.state is State.COASTING:
             self.state = State.CONFIRMED
         self._motion = None

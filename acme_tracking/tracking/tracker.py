@@ -24,7 +24,13 @@ from acme_tracking.tracking.association import pair
 from acme_tracking.tracking.buffer import ImageBuffer
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
-from acme_tracking.tracking.visual import make_tracker, start_all, TRACKER_NAMES, update_all
+from acme_tracking.tracking.visual import (
+    can_be_moved,
+    make_tracker,
+    start_all,
+    TRACKER_NAMES,
+    update_all,
+)
 import numpy as np
 
 # A track is dropped when less than this share of its box lies inside the image.
@@ -168,9 +174,16 @@ class MultiObjectTracker:
         for track in self._tracks:
             track.forget_before(oldest)
         self._drop_dead()
-        while self._early and self._early[0][0] <= stamp:
-            self._fuse(*self._early.popleft())
         return self._snapshot()
+
+    def catch_up(self) -> None:
+        """
+        Fuse the detections that waited for an image that has come by now.
+
+        It takes as long as `correct`, so the tracks on that image are published before.
+        """
+        while self._early and self.stamp is not None and self._early[0][0] <= self.stamp:
+            self._fuse(*self._early.popleft())
 
     def remember(self, stamp: int, image: np.ndarray) -> None:
         """Keep an image that nobody looks at, for a detection that may come of it."""
@@ -180,7 +193,7 @@ class MultiObjectTracker:
         """
         Fuse the detections made on the image of `stamp`, and bring the result to the present.
 
-        Detections that overtook their image wait for it.
+        Detections that overtook their image wait for `catch_up`.
         """
         if self.stamp is not None and stamp <= self.stamp:
             self._fuse(stamp, detections)
@@ -210,6 +223,11 @@ class MultiObjectTracker:
     def states(self) -> dict[int, State]:
         """Return the state of every track by its id."""
         return {track.id: track.state for track in self._tracks}
+
+    @property
+    def longest_wait(self) -> int:
+        """For how many images no visual tracker has looked at some object that is followed."""
+        return max((track.turns for track in self._tracks if track.is_followed), default=0)
 
     def detected_at(self, stamp: int) -> list[int]:
         """Return the ids of the tracks that a detection on the image of `stamp` belongs to."""
@@ -325,7 +343,7 @@ class MultiObjectTracker:
     def _follow(self, looking, stamp, image, tracks):
         """Take tracks to a later image; the visual trackers of those `looking` all at once."""
         for track in looking:
-            if track.turns:
+            if track.turns and can_be_moved(track.visual):
                 track.visual.expect(track.predict(stamp))
         seen = dict(zip([track.id for track in looking],
                         update_all([track.visual for track in looking], image)))

@@ -5,6 +5,7 @@ Work is counted in looks: one visual tracker at one image.  A start costs about 
 """
 from __future__ import annotations
 
+from acme_tracking.tracking.visual import can_be_moved
 import numpy as np
 
 # Every object is looked at on one of so many images, however many there are.
@@ -43,10 +44,9 @@ def who_restarts(found, looks: int) -> list[bool]:
     if len(found) <= allowed:
         return [True] * len(found)
     need = sorted(range(len(found)), key=lambda index: (
-        found[index][0].is_followed and hasattr(found[index][0].visual, 'expect'),
-        found[index][1]))
+        found[index][0].is_followed, found[index][1]))
     chosen = set(need[:allowed])
-    return [index in chosen or not hasattr(track.visual, 'expect')
+    return [index in chosen or not can_be_moved(track.visual)
             for index, (track, _) in enumerate(found)]
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from acme_tracking.page import heading, table
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 
 def assess(probabilities, truth, classes) -> dict:
@@ -13,6 +12,9 @@ def assess(probabilities, truth, classes) -> dict:
     probabilities: (N, C), or any scores that rank the classes; truth: int (N,), places in
     `classes`.  `confusion[i][j]` counts objects of class i that were taken for j.
     """
+    # here, for it takes a second, and who trains a detector does not come here
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
     order = np.argsort(-probabilities, axis=1, kind='stable')
     hits = order == truth[:, np.newaxis]
     places = np.arange(len(classes))

@@ -95,6 +95,11 @@ def make_tracker(name: str, weights=()) -> VisualTracker:
                            f'(usable: {", ".join(usable) or "none"})') from error
 
 
+def can_be_moved(tracker: VisualTracker) -> bool:
+    """Tell whether a tracker has `expect`."""
+    return hasattr(tracker, 'expect')
+
+
 def start_all(trackers, image: np.ndarray, boxes) -> None:
     """Start trackers of one kind on a box each: all at once where that kind can."""
     if trackers and hasattr(trackers[0], 'start_many'):

@@ -10,8 +10,9 @@ from collections import Counter
 from pathlib import Path
 import re
 
+from acme_tracking.sources import image_files
 from acme_tracking.training.data.bank import LabelledImage
-from acme_tracking.training.data.images import image_files, image_size
+from acme_tracking.training.data.images import image_size
 
 SYNSET = re.compile(r'n\d{8}')
 NAME_FILES = ('LOC_synset_mapping.txt', 'words.txt')

@@ -1,22 +1,12 @@
-"""Image files: which there are, how large they are, and their pixels."""
+"""Image files: how large they are, and their pixels."""
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm'}
 ORIENTATION = 0x0112  # the EXIF tag; from 5 on, the picture lies on its side
 # Pillow has no common base for what a broken file makes it raise.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-
-
-def image_files(folder: Path, recursive: bool = False) -> list[Path]:
-    """Return the image files of a folder in the order of their names; hidden ones are none."""
-    found = folder.rglob('*') if recursive else folder.glob('*')
-    return sorted(path for path in found
-                  if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'))
 
 
 def image_size(path) -> tuple[int, int]:

@@ -10,8 +10,9 @@ import math
 from pathlib import Path
 
 from acme_tracking.labels import DONT_CARE
+from acme_tracking.sources import image_files
 from acme_tracking.training.data.bank import LabelledImage
-from acme_tracking.training.data.images import image_files, image_size
+from acme_tracking.training.data.images import image_size
 
 FOLDERS = (('image_2', 'label_2'), ('images', 'labels'))
 COLUMNS = 15, 16

@@ -11,8 +11,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from acme_tracking.sources import image_files
 from acme_tracking.training.data.bank import LabelledImage
-from acme_tracking.training.data.images import image_files, image_size
+from acme_tracking.training.data.images import image_size
 
 
 def recognises(path: Path) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from acme_tracking.geometry import from_center
+from acme_tracking.sources import image_files
 from acme_tracking.training.data.bank import LabelledImage
-from acme_tracking.training.data.images import image_files, image_size
+from acme_tracking.training.data.images import image_size
 import numpy as np
 import yaml
 

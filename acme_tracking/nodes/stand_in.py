@@ -21,7 +21,7 @@ from acme_tracking.sessions.detection import DetectorParameters
 class StandInParameters(DetectorParameters):
     """The parameters of the detector, of which most are no use here, and two more."""
 
-    detections: str = parameter('', 'File of what was found before.', applies='start')
+    detections: str = parameter('', 'File of what was found before.', applies='configure')
     latency: float = parameter(0.1, 'How long an answer takes.', minimum=0.0, maximum=3600.0)
 
 

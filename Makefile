@@ -1,6 +1,8 @@
 # `make demo` and `make test` are each enough on a fresh machine: both make .venv first.
 PYTHON ?= python3
 OUT ?= out/demo
+# Reach the shell of the recipe by the environment, which it does not parse.
+export VIDEO OUT
 
 .PHONY: help env demo test lint clean
 
@@ -11,7 +13,7 @@ env:  ## make .venv (ROS 2, vision_msgs and all requirements), unless it is up t
 	@$(PYTHON) requirements/install.py
 
 demo: env  ## track the synthetic scene, or VIDEO=a file, folder, device or URL, into OUT=out/demo
-	@.venv/bin/python -m acme_tracking demo $(if $(VIDEO),--video '$(VIDEO)') --out '$(OUT)'
+	@.venv/bin/python -m acme_tracking demo $(if $(VIDEO),--video "$$VIDEO") --out "$$OUT"
 
 test: env lint  ## run the linters and all tests
 	@.venv/bin/python -m pytest

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import math
+from pathlib import Path
 
 from acme_tracking.detections import Detections
 from acme_tracking.geometry import from_center, to_center
@@ -18,6 +19,8 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 import yaml
+
+LARGEST_CALIBRATION = 2**16  # bytes of a file, which has two hundred numbers at most
 
 # Encodings with one byte per channel: how many channels, and how to see them as BGR or gray.
 _VIEWS = {
@@ -207,18 +210,29 @@ def camera_info_of_size(width: int, height: int) -> CameraInfo:
     return CameraInfo(width=width, height=height)
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases, a few of which make a small file fill the memory."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError('alias')
+        return super().compose_node(parent, index)
+
+
 def camera_info_from_yaml(path) -> CameraInfo:
     """
     Read a calibration file as camera_calibration and camera_info_manager write it.
 
     A file that cannot be read raises OSError; one with other contents ValueError, which names the
-    file and the entry.
+    file and the entry, but never quotes it: the path may be that of any file.
     """
-    with open(path, encoding='utf-8') as file:
-        try:
-            entries = yaml.safe_load(file)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f'{path} is not YAML: {error}') from error
+    path = Path(path)
+    if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_CALIBRATION):
+        raise ValueError(f'{path} is not a regular file of at most {LARGEST_CALIBRATION} bytes')
+    try:
+        entries = yaml.load(path.read_text(encoding='utf-8'), _PlainLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        raise ValueError(f'{path} is not YAML, or has aliases') from None
     if not isinstance(entries, dict):
         raise ValueError(f'{path} is not a camera calibration: expected a mapping at the top')
     info = CameraInfo()
@@ -236,7 +250,7 @@ def _entry(path, entries, name, expected):
     value = entries.get(name)
     if not isinstance(value, expected) or (expected is int and value <= 0):
         raise ValueError(f'{path}: {name} must be a {expected.__name__}'
-                         f'{" above 0" if expected is int else ""}, got {value!r}')
+                         f'{" above 0" if expected is int else ""}')
     return value
 
 
@@ -248,8 +262,7 @@ def _matrix(path, entries, name, size):
     except (TypeError, ValueError):
         values = None
     if values is None or size not in (None, len(values)):
-        raise ValueError(f'{path}: {name} must have data with {size or "its"} numbers, '
-                         f'got {data!r}')
+        raise ValueError(f'{path}: {name} must have data with {size or "its"} numbers')
     return values
 
 

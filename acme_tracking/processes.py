@@ -43,8 +43,16 @@ class Processes:
         for name, value in parameters.items():
             # JSON is YAML, which is what ROS reads here: text stays text, also when it is a number
             command += ['-p', f'{name}:={json.dumps(value)}']
+        self._start(node, command)
+
+    def record(self, bag: Path, topics) -> None:
+        """Start to record topics below the namespace; the bag is complete after `stop`."""
+        self._start('bag', [sys.executable, '-m', 'acme_tracking', 'bag', 'record', str(bag),
+                            '--namespace', self._namespace, '--topics', *topics])
+
+    def _start(self, name, command):
         # A session of its own: Ctrl-C reaches the nodes through `stop`, in good order.
-        self.running[node] = subprocess.Popen(
+        self.running[name] = subprocess.Popen(
             command, env=self._environment, start_new_session=True,
             preexec_fn=functools.partial(_end_with, os.getpid()))
 

@@ -1,6 +1,7 @@
 """Checkpoints: the round trip, and files that must be refused with a reason."""
 import errno
 import json
+import os
 from pathlib import Path
 import pickle
 import struct
@@ -94,6 +95,42 @@ def test_a_missing_file_is_named(tmp_path):
         checkpoint.load(tmp_path / 'nowhere.safetensors')
 
 
+@pytest.fixture
+def nobody():
+    """Be a user who may read hardly anything, where these tests run as root."""
+    if os.geteuid():
+        pytest.skip('only root can become somebody else')
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.parametrize('hide', [lambda path: path.parent.chmod(0o700),
+                                  lambda path: path.chmod(0o600)])
+def test_a_file_without_permission_is_not_called_missing(saved, hide, request):
+    hide(saved[0])
+    request.getfixturevalue('nobody')
+    with pytest.raises(CheckpointError, match='good.safetensors: Permission denied'):
+        checkpoint.inspect(saved[0])
+
+
+@pytest.mark.parametrize('length', [300, 5000])
+def test_a_name_that_no_file_can_have_is_refused_in_a_short_line(tmp_path, length):
+    path = str(tmp_path) + '/' + 'a' * length
+    with pytest.raises(CheckpointError, match='File name too long') as refused:
+        checkpoint.load(path)
+    assert len(str(refused.value)) < 500
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / 'fifo')
+    for path in (tmp_path, tmp_path / 'fifo', '/dev/zero'):
+        with pytest.raises(CheckpointError, match='not a file'):
+            checkpoint.load(path)
+    with pytest.raises(CheckpointError, match='null byte'):
+        checkpoint.load('a\0b')
+
+
 @pytest.mark.parametrize('share', [0.0, 0.00001, 0.01, 0.5, 0.999])
 def test_a_truncated_file_is_refused(saved, share):
     content = saved[0].read_bytes()
@@ -147,6 +184,12 @@ def test_a_header_that_is_not_json_is_refused(saved):
         checkpoint.load(saved[0])
 
 
+def test_a_header_that_is_nested_too_deep_is_refused(saved):
+    save_file(load_file(saved[0]), saved[0], metadata={KEY: '[' * 100_000})
+    with pytest.raises(CheckpointError, match='not JSON'):
+        checkpoint.load(saved[0])
+
+
 @pytest.mark.parametrize(('entry', 'value', 'reason'), [
     ('format', 2, 'format 1'),
     ('classes', [], 'classes'),
@@ -172,8 +215,9 @@ def test_a_header_that_is_not_json_is_refused(saved):
 ])
 def test_a_header_with_a_wrong_entry_is_refused(saved, entry, value, reason):
     bad = rewritten(saved[0], lambda entries: entries.update({entry: value}))
-    with pytest.raises(CheckpointError, match=reason):
-        checkpoint.load(bad)
+    for read in checkpoint.load, checkpoint.inspect:
+        with pytest.raises(CheckpointError, match=reason):
+            read(bad)
 
 
 def test_a_header_without_an_entry_is_refused(saved):
@@ -199,8 +243,30 @@ def test_wrong_tensors_are_refused(saved):
             checkpoint.load(rewritten(saved[0], change_tensors=change))
 
 
-def test_an_integer_tensor_in_place_of_weights_is_refused(saved):
-    name = 'lateral.0.weight'
-    bad = rewritten(saved[0], change_tensors=lambda t: t.update({name: t[name].to(torch.int32)}))
-    with pytest.raises(CheckpointError, match='type'):
+@pytest.mark.parametrize('dtype', [
+    torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_a_tensor_of_another_type_is_refused(saved, dtype):
+    for name in 'lateral.0.weight', 'merge.0.1.num_batches_tracked':
+        bad = rewritten(saved[0], change_tensors=lambda t, name=name: t.update(
+            {name: t[name].to(dtype)}))
+        for read in checkpoint.load, checkpoint.inspect:
+            with pytest.raises(CheckpointError, match=f'{name} has the type'):
+                read(bad)
+
+
+def test_a_number_beyond_single_precision_is_refused(saved):
+    bad = rewritten(saved[0], change_tensors=lambda t: t.update(
+        {'lateral.0.weight': torch.full_like(t['lateral.0.weight'], 1e300, dtype=torch.float64)}))
+    with pytest.raises(CheckpointError, match='not finite'):
         checkpoint.load(bad)
+
+
+def test_an_inspection_finds_all_but_wrong_values(saved):
+    assert checkpoint.inspect(saved[0]) == SPECIFICATION
+    name = 'lateral.0.weight'
+    for change in (lambda t: t.pop(name), lambda t: t.update(more=torch.zeros(1)),
+                   lambda t: t.update({name: torch.zeros(3, 3)})):
+        with pytest.raises(CheckpointError):
+            checkpoint.inspect(rewritten(saved[0], change_tensors=change))
+    checkpoint.inspect(rewritten(saved[0], change_tensors=lambda t: t.update(
+        {name: t[name] * float('nan')})))

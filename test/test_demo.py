@@ -103,7 +103,11 @@ def test_nodes_end_with_who_started_them(tmp_path, signal_number, wait_until):
     assert alive(node)
     parent.send_signal(signal_number)
     assert parent.wait(DEADLINE) == -signal_number
-    wait_until(lambda: not alive(node), timeout=DEADLINE)
+    try:
+        wait_until(lambda: not alive(node), timeout=DEADLINE)
+    finally:
+        if alive(node):
+            os.kill(node, signal.SIGKILL)
 
 
 def alive(process):

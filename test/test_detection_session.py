@@ -24,6 +24,7 @@ from acme_tracking.sessions.events import (
 )
 import pytest
 
+USED = Warn('the weights that were set are used from now on', 'info')
 FOUND = Detections([[0, 0, 2, 2], [4, 4, 8, 8]], [0.9, 0.5], ['car', 'bus'])
 
 
@@ -239,7 +240,7 @@ def test_new_weights_are_loaded_while_runs_go_on():
     assert story.tell(WeightsSet, 0.2, story.parameters) == [LoadWeights(story.parameters)]
     assert story.ask(0.3) == []
     assert len(story.done(0.4, 1)) == 3
-    assert story.tell(WeightsLoaded, 0.5, story.parameters) == []
+    assert story.tell(WeightsLoaded, 0.5, story.parameters) == [USED]
     assert story.health(0.6).level == 'ok'
 
 
@@ -269,7 +270,7 @@ def test_weights_that_were_set_meanwhile_are_not_set_back():
     story.tell(WeightsSet, 0.2, story.parameters)
     warning, = story.tell(WeightsLoaded, 0.3, bad, 'bad')
     assert isinstance(warning, Warn)
-    assert story.tell(WeightsLoaded, 0.4, story.parameters) == []
+    assert story.tell(WeightsLoaded, 0.4, story.parameters) == [USED]
     story.set(0.5, weights='worse')
     story.tell(WeightsSet, 0.5, story.parameters)
     _, restored = story.tell(WeightsLoaded, 0.6, story.parameters, 'worse')

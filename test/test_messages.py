@@ -2,6 +2,7 @@
 
 import array
 import math
+import os
 import subprocess
 import sys
 import time
@@ -295,16 +296,31 @@ def test_calibration_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize('old, new, words', [
-    ('image_width: 640', 'image_width: wide', 'image_width.*wide'),
-    ('image_height: 480\n', '', 'image_height.*None'),
+    ('image_width: 640', 'image_width: wide', 'image_width must be a int above 0'),
+    ('image_height: 480\n', '', 'image_height must be a int'),
     ('0, 0, 1]}\ndistortion_model', '0, 0]}\ndistortion_model', 'camera_matrix.*9 numbers'),
-    ('plumb_bob', '7', 'distortion_model.*7'), ('data: [0.1', 'data: [abc', 'coefficients.*abc'),
-    (CALIBRATION, '- 1', 'mapping'), (CALIBRATION, '{', 'not YAML')])
+    ('plumb_bob', '7', 'distortion_model must be a str'),
+    ('data: [0.1', 'data: [abc', 'distortion_coefficients must have data'),
+    (CALIBRATION, '- 1', 'mapping'), (CALIBRATION, '{', 'not YAML'),
+    (CALIBRATION, 'a: &x [1, 2]\nb: [*x, *x]', 'has aliases'), (CALIBRATION, '[' * 9999, 'YAML'),
+    (CALIBRATION, '#' * 100_000, 'at most 65536 bytes')])
 def test_wrong_calibration_is_named(tmp_path, old, new, words):
     path = tmp_path / 'front.yaml'
     path.write_text(CALIBRATION.replace(old, new))
     with pytest.raises(ValueError, match=f'front.yaml.*{words}'):
         messages.camera_info_from_yaml(path)
+
+
+def test_a_calibration_is_never_quoted(tmp_path):
+    path = tmp_path / 'front.yaml'
+    for text in 'root:x:0:secret: [', CALIBRATION.replace('640', 'secret'), '- secret':
+        path.write_text(text)
+        with pytest.raises(ValueError) as raised:
+            messages.camera_info_from_yaml(path)
+        assert 'secret' not in str(raised.value)
+    os.mkfifo(tmp_path / 'fifo.yaml')
+    with pytest.raises(ValueError, match='fifo.yaml is not a regular file'):
+        messages.camera_info_from_yaml(tmp_path / 'fifo.yaml')
 
 
 def test_camera_info_follows_the_size(tmp_path):

@@ -16,6 +16,7 @@ from acme_tracking.sessions.events import (
     Request,
     Reset,
     Tick,
+    TracksPublished,
     Warn,
 )
 from acme_tracking.sessions.tracking import STALE_IMAGES, TrackerParameters, TrackingSession
@@ -48,7 +49,10 @@ class Story:
     def image(self, index=None, image=TEXTURE):
         """Let the next image (or the one of an index) come; return the actions."""
         self.index = self.index + 1 if index is None else index
-        return self.on(ImageArrived(at(self.index), SECOND + self.index * PERIOD, image))
+        actions = self.on(ImageArrived(at(self.index), SECOND + self.index * PERIOD, image))
+        if any(isinstance(action, PublishTracks) for action in actions):
+            actions += self.on(TracksPublished(at(self.index)))
+        return actions
 
     def images(self, count):
         return [action for _ in range(count) for action in self.image()]
@@ -209,7 +213,7 @@ def test_a_detection_that_overtakes_its_image_waits_for_it():
     story.image()
     assert story.detections(3) == []
     assert len(story.tracks()) == 0
-    story.image()
+    assert len(story.tracks()) == 0, 'its tracks are out before the detection is fused'
     assert len(story.tracks()) == 1
 
 
@@ -218,7 +222,7 @@ def test_early_detections_wait_each_for_its_own_image_and_not_for_each_other():
     story.image()
     story.detections(9)
     story.detections(2)
-    assert len(story.tracks()) == 1, 'image 2 has come, whatever image 9 does'
+    assert followed(story) == 1, 'image 2 has come, whatever image 9 does'
 
 
 def test_a_detection_far_ahead_of_the_images_is_dropped_and_keeps_nothing_waiting():
@@ -226,7 +230,7 @@ def test_a_detection_far_ahead_of_the_images_is_dropped_and_keeps_nothing_waitin
     story.image()
     assert 'ahead of the images' in texts(story.detections(36_000))[0]
     story.detections(2)
-    assert len(story.tracks()) == 1
+    assert followed(story) == 1
     assert story.tick().values['detections.ahead_of_images'] == 1
 
 

@@ -131,14 +131,6 @@ class BagReader:
 
     def messages(self, topic: str, start: int | None = None, stop: int | None = None) -> Iterator:
         """Yield (message, time of the recording in nanoseconds) of a topic, if there is one."""
-        for data, message_type, time in self.serialized(topic, start, stop):
-            with self._readable():
-                message = typestore().deserialize_cdr(data, message_type)
-            yield message, time
-
-    def serialized(self, topic: str, start: int | None = None,
-                   stop: int | None = None) -> Iterator[tuple[bytes, str, int]]:
-        """Yield (bytes, message type, time of the recording) of a topic, if there is one."""
         connections = [item for item in self._reader.connections if item.topic == topic]
         for connection in connections:
             ours = typestore().hash_rihs01(connection.msgtype)
@@ -153,8 +145,9 @@ class BagReader:
                 item = next(recorded, None)
                 if item is None:
                     return
-            connection, time, data = item
-            yield bytes(data), connection.msgtype, time
+                connection, time, data = item
+                message = typestore().deserialize_cdr(data, connection.msgtype)
+            yield message, time
 
     @contextmanager
     def _readable(self):

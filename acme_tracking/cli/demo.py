@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+import shutil
 import sys
 
 from acme_tracking.processes import Processes
@@ -16,6 +17,8 @@ from acme_tracking.share import share
 
 # The camera waits for the detector, the tracker and the recorder, so that no image is lost.
 CONSUMERS = 3
+# What it takes to repeat the tracker's run, and to compare it.
+RECORDED = ('image_raw', 'tracks')
 
 
 def add_arguments(parser):
@@ -32,6 +35,9 @@ def add_arguments(parser):
                         help="of the detector (default: the package's own)")
     parser.add_argument('--params-file', type=Path, default=None, metavar='YAML',
                         help='parameters of the nodes (default: config/tracking.yaml)')
+    parser.add_argument('--record', action='store_true',
+                        help="keep the images, the tracks and the tracker's events in FOLDER/bag "
+                        'and FOLDER/events.jsonl, for `acme_tracking repeat`')
     parser.add_argument('--transport', choices=['shared_memory', 'default'],
                         default='shared_memory', help='how images travel (default: %(default)s)')
 
@@ -48,8 +54,13 @@ def run(arguments) -> int:
         if not arguments.weights.is_file():
             raise ValueError(f'--weights must be a file, got {arguments.weights}')
         weights = {'weights': str(arguments.weights)}
-    summary = arguments.out / 'summary.json'
+    summary, bag = arguments.out / 'summary.json', arguments.out / 'bag'
     summary.unlink(missing_ok=True)
+    log = {}
+    if arguments.record:
+        log = {'event_log': str((arguments.out / 'events.jsonl').resolve())}
+        shutil.rmtree(bag, ignore_errors=True)
+        arguments.out.mkdir(parents=True, exist_ok=True)
     namespace = f'/demo{os.getpid()}'  # of its own: two demos do not hear each other
     print(f'Tracking {arguments.video} in the namespace {namespace}; stop with Ctrl-C.',
           flush=True)
@@ -57,9 +68,12 @@ def run(arguments) -> int:
     try:
         processes.start('detector', **weights)  # first, as it takes longest
         processes.start('recorder', out=str(arguments.out))
-        processes.start('tracker')
+        processes.start('tracker', **log)
+        if arguments.record:
+            processes.record(bag, RECORDED)
         processes.start('camera', source=arguments.video, duration=arguments.seconds,
-                        on_end='exit', loop=False, wait_for_subscribers=CONSUMERS)
+                        on_end='exit', loop=False,
+                        wait_for_subscribers=CONSUMERS + arguments.record)
         failed = processes.wait_for('recorder')
     except KeyboardInterrupt:
         failed = None
@@ -72,6 +86,8 @@ def run(arguments) -> int:
         return 1
     print_summary(json.loads(summary.read_text()))
     print(f'\nSee {arguments.out / "tracked.mp4"} and {summary}.')
+    if arguments.record:
+        print(f'Repeat it: acme_tracking repeat {log["event_log"]} {bag}')
     return 0
 
 

@@ -12,7 +12,7 @@ from acme_tracking.networks import checkpoint
 from acme_tracking.networks.checkpoint import CheckpointError, save
 from acme_tracking.share import shipped_weights
 
-__all__ = ['ARCHITECTURES', 'CheckpointError', 'load', 'save', 'Specification']
+__all__ = ['ARCHITECTURES', 'CheckpointError', 'inspect', 'load', 'save', 'Specification']
 
 ARCHITECTURES = {'smaller_vgg_anchor_free': DetectionNetwork}
 MAXIMUM_BYTES = 256 * 2 ** 20  # far above any network of this package
@@ -51,11 +51,19 @@ def load(path=None):
     `path` None loads the shipped weights.  Raises CheckpointError for anything else than a whole
     checkpoint whose every tensor fits.
     """
+    return checkpoint.load(_given(path), Specification, _check_entries, MAXIMUM_BYTES)
+
+
+def inspect(path=None) -> Specification:
+    """Return the Specification of a checkpoint without reading the values; raises as `load`."""
+    return checkpoint.inspect(_given(path), Specification, _check_entries, MAXIMUM_BYTES)
+
+
+def _given(path):
     try:
-        path = shipped_weights() if path is None else path
+        return shipped_weights() if path is None else path
     except FileNotFoundError as error:
         raise CheckpointError(str(error)) from error
-    return checkpoint.load(path, Specification, _check_entries, MAXIMUM_BYTES)
 
 
 def _check_entries(entries: dict) -> None:

@@ -6,15 +6,16 @@ import time
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.network import fuse
 from acme_tracking.detection.options import (
-    MAXIMUM_TILES,
+    check,
+    check_classes,
     NMS_THRESHOLD,
     SCORE_THRESHOLD,
-    SIDES,
 )
 from acme_tracking.detection.refinement import Refiner
 from acme_tracking.detection.suppression import suppress, vote
 from acme_tracking.detections import Detections
 from acme_tracking.geometry import clip, is_proper
+from acme_tracking.networks.classifier import inspect as inspect_classifier
 import cv2
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ TILE_OVERLAP = 0.2  # of a tile's sides: what is smaller lies whole in one of th
 CUT = 4.0  # pixels of the input: a box so near to where a tile was cut shows part of an object
 MAXIMUM_CANDIDATES = 1000  # points that enter the suppression, best first
 MAXIMUM_DETECTIONS = 200
+WARM_UP_SHAPE = (480, 640, 3)
 
 
 class Detector:
@@ -78,40 +80,36 @@ class Detector:
         """
         network, specification = checkpoint.load(path)
         detector = cls(fuse(network), specification, **options)
-        detector.check_classes(refined_classes)
+        check_classes(specification.classes, refined_classes)
         if classifier:
             detector.refiner = Refiner.from_checkpoint(
                 classifier, refined_classes, device=detector.device, half=detector.half)
         return detector
 
+    def __str__(self):
+        """Say what it detects."""
+        words = f'detects {", ".join(self.names)}'
+        if self.refiner is not None:
+            words += (f', names {", ".join(self.refiner.classes) or "all"} as '
+                      + ', '.join(self.refiner.classifier.names))
+        return words
+
     def configure(self, score_threshold=SCORE_THRESHOLD, nms_threshold=NMS_THRESHOLD, classes=(),
                   input_size=0, tiles=1) -> None:
         """Change what is reported and how it is searched; ValueError leaves all as it was."""
-        self.check(score_threshold, nms_threshold, classes, input_size, tiles)
+        check(score_threshold, nms_threshold, input_size, tiles)
+        check_classes(self.specification.classes, classes)
         self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
         self.input_size, self.tiles = input_size or self.specification.input_size, tiles
         self.classes = tuple(classes)
         self._reported = np.isin(self.names, classes) if len(classes) else None
 
-    def check(self, score_threshold, nms_threshold, classes, input_size, tiles) -> None:
-        """Raise ValueError when `configure` would, and change nothing."""
-        for name, value in (('score_threshold', score_threshold),
-                            ('nms_threshold', nms_threshold)):
-            if not 0 <= value <= 1:
-                raise ValueError(f'{name} must be in [0, 1], got {value}')
-        if input_size and not SIDES[0] <= input_size <= SIDES[1]:
-            raise ValueError('input_size must be 0 or from {} to {}, got {}'.format(
-                *SIDES, input_size))
-        if not 1 <= tiles <= MAXIMUM_TILES:
-            raise ValueError(f'tiles must be from 1 to {MAXIMUM_TILES}, got {tiles}')
-        self.check_classes(classes)
-
-    def check_classes(self, classes) -> None:
-        """Raise ValueError when the network does not know one of some names."""
-        unknown = sorted(set(classes) - set(self.names.tolist()))
-        if unknown:
-            raise ValueError(f'classes {unknown} are unknown to these weights, expected some of '
-                             + ', '.join(self.names))
+    def warm_up(self) -> None:
+        """Run once, so that the first image does not take longer than others."""
+        image = np.zeros(WARM_UP_SHAPE, dtype=np.uint8)
+        self(image)
+        if self.refiner is not None:  # that image shows no object
+            self.refiner.classifier([image])
 
     def __call__(self, image) -> Detections:
         """
@@ -163,6 +161,17 @@ class Detector:
         probability, label = classes.softmax(dim=2).max(dim=2)
         scores = objectness.sigmoid() * probability
         return tuple(tensor.cpu().numpy() for tensor in (boxes, scores, label))
+
+
+def check_checkpoints(path=None, classifier=None, refined_classes=(), classes=()) -> None:
+    """
+    Raise ValueError when `Detector.from_checkpoint` would, in milliseconds.
+
+    What only the values of the tensors show (NaN), and what the device says, is not found.
+    """
+    check_classes(checkpoint.inspect(path).classes, classes, refined_classes)
+    if classifier:
+        inspect_classifier(classifier)
 
 
 def input_size(width: int, height: int, side: int) -> tuple:

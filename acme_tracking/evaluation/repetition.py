@@ -66,15 +66,15 @@ def compare(log, bag, images: str = '') -> Comparison:
         recorded = {}
         for name in [item.name for item in reader.topics if item.type == DETECTIONS
                      and item.name == f'{topic.removesuffix("image_raw")}tracks']:
-            recorded = {message[:12]: message for message, _, _ in reader.serialized(name)}
+            # Written anew: between the fields of a message DDS sends whatever was in memory.
+            recorded = {stamp_to_ns(message.header.stamp): serialize(message, DETECTIONS)
+                        for message, _ in reader.messages(name)}
         found, source = Comparison(Repetition()), _Images(reader, topic)
 
         def publish(action):
-            message = serialize(detections_to_msg(action.confirmed, source.headers[action.stamp]),
-                                DETECTIONS)
-            theirs = recorded.get(message[:12])  # the encoding and the stamp
-            if theirs is not None:
+            if action.stamp in recorded:
+                message = detections_to_msg(action.confirmed, source.headers[action.stamp])
                 found.messages += 1
-                found.different += theirs != message
+                found.different += recorded[action.stamp] != serialize(message, DETECTIONS)
         found.log = repeat(log, source, publish)
     return found

@@ -30,6 +30,7 @@ from acme_tracking.sessions.events import (
     Reset,
     RunFinished,
     StartRun,
+    TracksPublished,
 )
 from acme_tracking.sessions.inbox import Inbox, WaitingDetections, WaitingImage
 from acme_tracking.sessions.tracking import TrackerParameters, TrackingSession
@@ -131,17 +132,19 @@ class Simulation:
 
     def _work(self, now):
         while not self._working and (taken := self._inbox.take()):
-            event, _ = taken
-            steps = self._tracking.tracker.steps
-            actions = self._tracking.on(event)
-            steps = max(self._tracking.tracker.steps - steps, isinstance(event, ImageArrived))
-            self._note_corrections(event)
-            cost = _nanoseconds(steps * self._surroundings.image_cost)
-            if cost:
-                self._working = True
-                self._at(now + cost, self._work_is_done, actions)
-            else:
-                self._perform_tracking(now, actions)
+            self._handle(now, taken[0])
+
+    def _handle(self, now, event):
+        steps = self._tracking.tracker.steps
+        actions = self._tracking.on(event)
+        steps = max(self._tracking.tracker.steps - steps, isinstance(event, ImageArrived))
+        self._note_corrections(event)
+        cost = _nanoseconds(steps * self._surroundings.image_cost)
+        if cost:
+            self._working = True
+            self._at(now + cost, self._work_is_done, actions)
+        else:
+            self._perform_tracking(now, actions)
 
     def _work_is_done(self, now, actions):
         self._working = False
@@ -152,6 +155,7 @@ class Simulation:
         for action in actions:
             if isinstance(action, PublishTracks):
                 self._note_tracks(now, action)
+                self._handle(now, TracksPublished(now))
             elif isinstance(action, Request):
                 self.outcome.requests[action.reason] += 1
                 self._perform_detection(now, self._detection.on(Asked(now, action.ticket)))

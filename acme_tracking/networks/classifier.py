@@ -70,6 +70,11 @@ def load(path):
     return checkpoint.load(path, Specification, _check_entries, MAXIMUM_BYTES)
 
 
+def inspect(path) -> Specification:
+    """Return the Specification of a checkpoint without reading the values; raises as `load`."""
+    return checkpoint.inspect(path, Specification, _check_entries, MAXIMUM_BYTES)
+
+
 def _check_entries(entries: dict) -> None:
     """Raise ValueError when a header says what no classifier is."""
     checkpoint.check(entries['network'] in NAMES, 'network', entries, 'one of ' + ', '.join(NAMES))

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import sys
+import threading
 import time
 import traceback
 
@@ -21,13 +24,12 @@ from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import (
     await_or_execute,
     ExternalShutdownException,
     SingleThreadedExecutor,
 )
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
@@ -173,7 +175,7 @@ class ManagedNode(LifecycleNode):
         """The values that count now, an immutable snapshot."""
         return self._parameter_set.current
 
-    def parameters_applied(self, previous):
+    def parameters_applied(self, previous, names):
         """Tell the subclass what changed, while it works; `activate` finds the rest."""
         if self.parameters != previous and self.state == 'active':
             self.guarded(self.parameters_changed)(previous)
@@ -341,6 +343,15 @@ def run(node_type) -> int:
         rclpy.try_shutdown()
 
 
+def exit_with(status: int):
+    """End the process, also where a thread hangs in what the interpreter is about to take away."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 @contextlib.contextmanager
 def _until_interrupted():
     """Pass over what is raised when the process is asked to end, which closes the context."""
@@ -364,7 +375,7 @@ def _spin(node) -> int:
             # turn, so that each message would cost 0.3 kB for good.  A handle is invalid when an
             # answer is ready for a service that went with its state.
             while node.context.ok() and not node.finished.done():
-                with contextlib.suppress(rclpy_implementation.InvalidHandle):
+                with contextlib.suppress(InvalidHandle):
                     executor.spin_once()
     finally:
         node.on_shutdown(None)  # while callbacks still run, as some may wait for a worker

@@ -20,8 +20,8 @@ class RosParameters(ParameterSet):
         Declare the parameters of a node, with the values given at its start.
 
         The node is asked by `node.check_parameters(wanted, names)`, which raises ValueError, and
-        told by `node.parameters_applied(previous)`.  Raises ValueError when a value given at start
-        is out of its range.
+        told by `node.parameters_applied(previous, names)`.  Raises ValueError when a value given
+        at start is out of its range.
         """
         self._types = {item.name: item.type for item in specifications(parameters_type)}
         given = node._parameter_overrides  # of parameter files and the command line
@@ -74,4 +74,4 @@ class RosParameters(ParameterSet):
         values, previous = self._ours(changes), self.current
         self.untold = self.set(values)
         if values:
-            self._node.parameters_applied(previous)
+            self._node.parameters_applied(previous, values.keys())

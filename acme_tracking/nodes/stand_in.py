@@ -6,38 +6,62 @@ same latency offline, on a machine of any speed.
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
 import time
 
-from acme_tracking.detection.detector import Detector
 from acme_tracking.evaluation.cache import read_detections
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.nodes.detector import DetectorNode
-from acme_tracking.nodes.managed import run
+from acme_tracking.nodes.managed import exit_with, run
+from acme_tracking.parameters import parameter
+from acme_tracking.sessions.detection import DetectorParameters
+
+
+@dataclass(frozen=True)
+class StandInParameters(DetectorParameters):
+    """The parameters of the detector, of which most are no use here, and two more."""
+
+    detections: str = parameter('', 'File of what was found before.', applies='start')
+    latency: float = parameter(0.1, 'How long an answer takes.', minimum=0.0, maximum=3600.0)
+
+
+class Known:
+    """A network that found everything before."""
+
+    device = 'file'
+
+    def __init__(self, parameters):
+        """Read the file."""
+        self._detections = read_detections(parameters.detections)
+
+    @staticmethod
+    def check(parameters) -> None:
+        """Take all that is meant for a CNN."""
+
+    def __call__(self, message, parameters):
+        """Return what was found on the image of this stamp, after the latency."""
+        stamp = stamp_to_ns(message.header.stamp)
+        if stamp not in self._detections:
+            raise ValueError(f'no detections of the image at {stamp}')
+        time.sleep(parameters.latency)
+        return self._detections[stamp]
+
+    def __str__(self):
+        """Say how much it is."""
+        return f'knows the detections of {len(self._detections)} images'
 
 
 class StandInNode(DetectorNode):
     """Serves and publishes as `DetectorNode` does; only what is found comes from a file."""
 
     def __init__(self):
-        """Declare the parameters: the file, and how long an answer takes in seconds."""
-        super().__init__()
-        self._known = read_detections(self.declare_parameter('detections', '').value)
-        self._seconds = self.declare_parameter('latency', 0.1).value
-
-    def _infer(self, run, detector: Detector):
-        stamp = stamp_to_ns(run.message.header.stamp)
-        if stamp in self._known:
-            run.detections = self._known[stamp]
-            time.sleep(max(0.0, run.started + self._seconds - time.monotonic()))
-        else:
-            run.error = KeyError(f'no detections of the image at {stamp}')
-        self._finished.put(run)
-        self._wake.trigger()
+        """Declare the parameters."""
+        super().__init__(StandInParameters, Known)
 
 
 def main():
     """Run the node until it is asked to end."""
-    raise SystemExit(run(StandInNode))
+    exit_with(run(StandInNode))
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ from dataclasses import replace
 import functools
 import statistics
 import sys
-import threading
 
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.messages import (
@@ -18,6 +17,7 @@ from acme_tracking.messages import (
 )
 from acme_tracking.nodes.managed import ManagedNode, now, run
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.nodes.worker import Worker
 from acme_tracking.sessions.event_log import EventLog
 from acme_tracking.sessions.events import (
     Answered,
@@ -29,8 +29,9 @@ from acme_tracking.sessions.events import (
     Request,
     Reset,
     Tick,
+    TracksPublished,
 )
-from acme_tracking.sessions.inbox import Inbox, WaitingDetections, WaitingImage
+from acme_tracking.sessions.inbox import WaitingDetections, WaitingImage
 from acme_tracking.sessions.tracking import TrackerParameters, TrackingSession
 from acme_tracking.tracking.tracker import warm_up
 from sensor_msgs.msg import Image
@@ -72,7 +73,7 @@ class TrackerNode(ManagedNode):
 
     def activate(self):
         """Start to work and to listen."""
-        self._worker = Worker(self.guarded(self._handle))
+        self._worker = Worker('tracker', self.guarded(self._handle))
         self._worker.put(Configured(now(), self.parameters))
         self.subscription(Image, 'image_raw', self._on_image, IMAGE_QOS)
         self.subscription(Detection2DArray, 'detections', self._on_detections, RELIABLE_QOS)
@@ -144,6 +145,7 @@ class TrackerNode(ManagedNode):
         if any(isinstance(action, PublishTracks) for action in actions):
             self._durations.append(now() - start)
             self._ages.append(now() - event.time)
+            self._handle(TracksPublished(now()), None)
 
     def act(self, action):
         """Turn an action of the session into a message or a call."""
@@ -171,39 +173,6 @@ class TrackerNode(ManagedNode):
         if self._debug_image.get_subscription_count():
             self._debug_image.publish(
                 image_to_msg(draw_tracks(self._event.image, action.confirmed), self._header))
-
-
-class Worker:
-    """A thread that takes what waits in an `Inbox`, and sleeps while nothing does."""
-
-    def __init__(self, handle):
-        """Call `handle(event, origin)` for everything that is put."""
-        self._handle, self._inbox, self._open = handle, Inbox(), True
-        self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name='tracker', daemon=True)
-        self._thread.start()
-
-    def put(self, event) -> None:
-        """Let an event wait; may be called from any thread."""
-        with self._news:
-            self._inbox.put(event)
-            self._news.notify()
-
-    def close(self) -> None:
-        """Finish the present event, leave what waits, and end the thread."""
-        with self._news:
-            self._open = False
-            self._news.notify()
-        self._thread.join()
-
-    def _work(self):
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: len(self._inbox) or not self._open)
-                if not self._open:
-                    return
-                taken = self._inbox.take()
-            self._handle(*taken)
 
 
 def _milliseconds(nanoseconds):

@@ -175,8 +175,7 @@ class CameraSession:
         if self._state in OVER:
             self._images = self._spent = 0
             self._restart, self._image = True, None
-        self._due = self._delay = None
-        self._broken = False
+        self._delay, self._broken = None, False
         self._times.clear()
         if self._live:
             yield from self._open(event.time)

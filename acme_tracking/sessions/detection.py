@@ -224,7 +224,7 @@ class DetectionSession:
         self._weights_error = event.error
         if not event.error:
             self._loaded = event.parameters
-            return []
+            return [Warn('the weights that were set are used from now on', 'info')]
         actions = [Warn(f'the weights that were set are not used: {event.error}', 'error')]
         if not self._loading:  # else others were set meanwhile
             actions.append(RestoreWeights({

@@ -23,7 +23,8 @@ import numpy as np
 FORMAT = 1
 EVENTS = {kind.__name__: kind for kind in (
     events.Answered, Configured, events.DetectionsArrived, events.DetectorSeen, ImageArrived,
-    events.ImagesDropped, ImageSkipped, events.Refused, events.Reset, events.Tick)}
+    events.ImagesDropped, ImageSkipped, events.Refused, events.Reset, events.Tick,
+    events.TracksPublished)}
 
 
 def digest_of_image(image: np.ndarray) -> str:

@@ -108,6 +108,13 @@ class DetectorSeen:
     present: bool
 
 
+@dataclass(frozen=True)
+class TracksPublished:
+    """What the last `PublishTracks` said is out; there is time for what was put off."""
+
+    time: int
+
+
 # Events of the detection session
 
 

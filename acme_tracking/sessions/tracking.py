@@ -25,6 +25,7 @@ from acme_tracking.sessions.events import (
     Request,
     Reset,
     Tick,
+    TracksPublished,
     Warn,
 )
 from acme_tracking.tracking.policy import REASONS
@@ -112,7 +113,7 @@ class TrackingSession:
         worth = tracks.confirmed.scores >= self.parameters.minimum_score
         actions.append(PublishTracks(event.stamp, tracks.confirmed.select(worth),
                                      tracks.tentative))
-        return actions + self._say_what_was_dropped() + self._ask(event.time)
+        return actions + self._ask(event.time)
 
     def _image_skipped(self, event):
         actions = []
@@ -160,6 +161,10 @@ class TrackingSession:
         return self._cancel()
 
     # Detections
+
+    def _tracks_published(self, event):
+        self.tracker.catch_up()
+        return self._say_what_was_dropped()
 
     def _detections_arrived(self, event):
         self._detections_at = event.time
@@ -289,5 +294,5 @@ class TrackingSession:
         ImageArrived: _image_arrived, ImageSkipped: _image_skipped,
         ImagesDropped: _images_dropped, DetectionsArrived: _detections_arrived,
         Answered: _answered, DetectorSeen: _detector_seen, Refused: _refused,
-        Configured: _configured, Reset: _reset, Tick: _tick,
+        TracksPublished: _tracks_published, Configured: _configured, Reset: _reset, Tick: _tick,
     }

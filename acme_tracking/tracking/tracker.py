@@ -174,9 +174,16 @@ class MultiObjectTracker:
         for track in self._tracks:
             track.forget_before(oldest)
         self._drop_dead()
-        while self._early and self._early[0][0] <= stamp:
-            self._fuse(*self._early.popleft())
         return self._snapshot()
+
+    def catch_up(self) -> None:
+        """
+        Fuse the detections that waited for an image that has come by now.
+
+        It takes as long as `correct`, so the tracks on that image are published before.
+        """
+        while self._early and self.stamp is not None and self._early[0][0] <= self.stamp:
+            self._fuse(*self._early.popleft())
 
     def remember(self, stamp: int, image: np.ndarray) -> None:
         """Keep an image that nobody looks at, for a detection that may come of it."""
@@ -186,7 +193,7 @@ class MultiObjectTracker:
         """
         Fuse the detections made on the image of `stamp`, and bring the result to the present.
 
-        Detections that overtook their image wait for it.
+        Detections that overtook their image wait for `catch_up`.
         """
         if self.stamp is not None and stamp <= self.stamp:
             self._fuse(stamp, detections)

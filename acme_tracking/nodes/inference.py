@@ -1,0 +1,114 @@
+"""
+What the detector node does on a thread of its own: loading networks and running them.
+
+A network is made of the parameters, and called with an image message and the parameters of the
+moment; it has a `device`, and tells as text what it does.
+"""
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import queue
+import threading
+
+from acme_tracking.detection.detector import check_checkpoints, Detector
+from acme_tracking.detections import Detections
+from acme_tracking.messages import image_from_compressed, image_from_msg
+from acme_tracking.sessions.events import RunFinished, WeightsLoaded
+from sensor_msgs.msg import Image
+
+# Parameters that change from run to run, beside the classes.
+OPTIONS = ('score_threshold', 'nms_threshold', 'input_size', 'tiles')
+
+
+class Cnn:
+    """The detector of a checkpoint."""
+
+    def __init__(self, parameters):
+        """Load it and run it once, so that the first image does not take longer than others."""
+        self._detector = Detector.from_checkpoint(
+            parameters.weights or None, classifier=parameters.classifier,
+            refined_classes=parameters.refined_classes, device=parameters.device,
+            half=parameters.half, threads=parameters.threads or len(os.sched_getaffinity(0)))
+        self._configure(parameters)
+        self._detector.warm_up()
+        self.device = self._detector.device
+
+    @staticmethod
+    def check(parameters) -> None:
+        """Raise ValueError when it could not be made, as far as that shows in milliseconds."""
+        check_checkpoints(parameters.weights or None, parameters.classifier,
+                          parameters.refined_classes, parameters.classes)
+
+    def __call__(self, message, parameters) -> Detections:
+        """Return what is seen on an image, raw or compressed."""
+        self._configure(parameters)
+        decode = image_from_msg if isinstance(message, Image) else image_from_compressed
+        return self._detector(decode(message))
+
+    def __str__(self):
+        """Say what it detects."""
+        return str(self._detector)
+
+    def _configure(self, parameters):
+        self._detector.configure(classes=parameters.classes, **{
+            name: getattr(parameters, name) for name in OPTIONS})
+
+
+class Inference:
+    """
+    A thread that loads and runs networks, in the order in which it is told to.
+
+    network: the present one; None before the first was loaded.
+    results: what came out, as functions that make an event of a time.
+    """
+
+    def __init__(self, make_network, wake):
+        """Start the thread, which calls `wake()` for each result; it sleeps without a job."""
+        self.network, self.results = None, queue.SimpleQueue()
+        self._make_network, self._wake = make_network, wake
+        self._jobs = queue.SimpleQueue()
+        # Made here, too, as torch keeps its number of threads for each thread that calls it.
+        self._thread = threading.Thread(target=self._work, name='inference', daemon=True)
+        self._thread.start()
+
+    def load(self, parameters) -> None:
+        """Use the network of these parameters from now on; the present one when that fails."""
+        self._jobs.put(functools.partial(self._load, parameters))
+
+    def run(self, run: int, message, parameters) -> None:
+        """Run the network that is there by then."""
+        self._jobs.put(functools.partial(self._run, run, message, parameters))
+
+    def close(self, seconds: float) -> None:
+        """Drop what waits, and give the present job so long to end, or leave it behind."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._jobs.get_nowait()
+        self._jobs.put(None)
+        self._thread.join(seconds)
+
+    def _work(self):
+        for job in iter(self._jobs.get, None):
+            self.results.put(job())
+            del job  # it holds an image
+            self._wake()
+
+    def _load(self, parameters):
+        try:
+            self.network = self._make_network(parameters)
+        except Exception as error:  # a file that is not what it seemed; memory of the device
+            return functools.partial(WeightsLoaded, parameters=parameters, error=_text(error))
+        return functools.partial(WeightsLoaded, parameters=parameters)
+
+    def _run(self, run, message, parameters):
+        try:
+            found = self.network(message, parameters)
+        except Exception as error:  # whatever the message or the device does, the node lives on
+            return functools.partial(RunFinished, run=run, detections=None, error=_text(error))
+        return functools.partial(RunFinished, run=run, detections=found)
+
+
+def _text(error) -> str:
+    return str(error) or type(error).__name__

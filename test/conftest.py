@@ -34,6 +34,8 @@ def _free_domain():
     raise RuntimeError('no free ROS domain: too many test runs at once')
 
 
+# Before anything imports torch and OpenCV: tests run on every core, and must not take all of them.
+os.environ.update(OMP_NUM_THREADS='1', OPENCV_FOR_THREADS_NUM='1')
 # Set before anything imports rclpy, and inherited by the processes that tests start.
 _DOMAIN, _LOCK = _free_domain()
 os.environ['ROS_DOMAIN_ID'] = str(_DOMAIN)

@@ -57,7 +57,7 @@ def perfect(monkeypatch):
 
 
 def find_what_is_there(monkeypatch):
-    """Replace the CNN by a stand-in that knows the scene; return a list that its runs append to."""
+    """Replace the CNN by one that knows the scene; return a list that its runs append to."""
     calls = []
 
     def make_detector(settings, threads):

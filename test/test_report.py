@@ -77,8 +77,8 @@ def test_equal_plots_are_equal_bytes(tmp_path):
 
 
 def test_compare(finished, tmp_path, capsys, perfect):  # noqa: F811
-    assert evaluate(finished.parent / 'a<b', tmp_path / 'late', '--modes', 'on_demand', '--latency',
-                    '0.4') == 0
+    assert evaluate(finished.parent / 'a<b', tmp_path / 'late', '--modes', 'on_demand',
+                    '--latency', '0.4') == 0
     capsys.readouterr()
     page = tmp_path / 'pages' / 'compare.html'
     assert main(['compare', str(finished), str(tmp_path / 'late'), '--out', str(page)]) == 0

@@ -10,6 +10,8 @@ import time
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds to wait for what must happen: no measure of how fast, for machines may be busy.
+DEADLINE = 60.0
 # The core's tests run without ROS; these import it.
 if importlib.util.find_spec('rclpy') is None:
     collect_ignore_glob = ['test_*_node.py', 'test_config.py', 'test_vision_msgs.py']
@@ -32,6 +34,8 @@ def _free_domain():
     raise RuntimeError('no free ROS domain: too many test runs at once')
 
 
+# Before anything imports torch and OpenCV: tests run on every core, and must not take all of them.
+os.environ.update(OMP_NUM_THREADS='1', OPENCV_FOR_THREADS_NUM='1')
 # Set before anything imports rclpy, and inherited by the processes that tests start.
 _DOMAIN, _LOCK = _free_domain()
 os.environ['ROS_DOMAIN_ID'] = str(_DOMAIN)
@@ -59,7 +63,7 @@ class Graph:
         self.executor.add_node(node)
         return node
 
-    def wait_until(self, predicate, timeout=10.0):
+    def wait_until(self, predicate, timeout=DEADLINE):
         """Spin until `predicate()` is true and return its value; fail after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not (value := predicate()):
@@ -68,7 +72,7 @@ class Graph:
             self.executor.spin_once(timeout_sec=0.02)
         return value
 
-    def call(self, client, request, timeout=10.0):
+    def call(self, client, request, timeout=DEADLINE):
         """Call a service and return its response; fail after `timeout` seconds."""
         self.wait_until(client.service_is_ready, timeout)
         future = client.call_async(request)
@@ -102,8 +106,8 @@ def graph():
 
 @pytest.fixture
 def wait_until():
-    """Give a function (predicate, timeout=10.0) that polls without spinning anything."""
-    def wait(predicate, timeout=10.0):
+    """Give a function (predicate, timeout=60.0) that polls without spinning anything."""
+    def wait(predicate, timeout=DEADLINE):
         deadline = time.monotonic() + timeout
         while not (value := predicate()):
             if time.monotonic() > deadline:

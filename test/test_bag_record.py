@@ -9,8 +9,9 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 
 from acme_tracking.bags.reading import BagReader  # noqa: E402
+from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.messages import image_to_msg  # noqa: E402
-from acme_tracking.nodes.bag_recorder import find_class  # noqa: E402
+from acme_tracking.nodes.bag_recorder import BagRecorder, find_class  # noqa: E402
 import numpy as np  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
@@ -19,33 +20,45 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 
 def test_topics_are_recorded_as_they_appear(graph, tmp_path):
-    bag = tmp_path / 'bag'
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'acme_tracking', 'bag', 'record', str(bag), '--namespace', 'front',
-         '--topics', 'image_raw', 'tracks'], stdout=subprocess.PIPE, text=True)
-    try:
+    with BagWriter(tmp_path / 'bag') as writer:
+        recorder = graph.add(BagRecorder(writer, ['/front/image_raw', '/front/tracks']))
         pictures = graph.node.create_publisher(Image, '/front/image_raw', qos_profile_sensor_data)
-        graph.wait_until(pictures.get_subscription_count, timeout=30)
+        graph.wait_until(pictures.get_subscription_count)
         tracks = graph.node.create_publisher(Detection2DArray, '/front/tracks', 10)
-        graph.wait_until(tracks.get_subscription_count, timeout=10)
+        graph.wait_until(tracks.get_subscription_count)
         message = image_to_msg(np.full((24, 32, 3), 7, np.uint8), Header())
         for stamp in range(1, 6):
             message.header.stamp.sec = stamp
-            pictures.publish(message)
             tracks.publish(Detection2DArray(header=message.header))
-            graph.executor.spin_once(timeout_sec=0.05)
-        process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode == 0, printed
-    with BagReader(bag) as reader:
+        graph.wait_until(lambda: recorder.counts['/front/tracks'] == 5)
+
+        def an_image_arrives():
+            pictures.publish(message)  # best effort: it may be lost
+            return recorder.counts['/front/image_raw']
+        graph.wait_until(an_image_arrives)
+    with BagReader(tmp_path / 'bag') as reader:
         offered = {topic.name: topic.qos[0].reliability.name for topic in reader.topics}
         assert list(reader.detections('/front/tracks')) == [k * 10**9 for k in range(1, 6)]
         read = list(reader.images('/front/image_raw'))
     assert offered == {'/front/image_raw': 'BEST_EFFORT', '/front/tracks': 'RELIABLE'}
     assert read and all((image == 7).all() for _, _, image in read)
     assert [time for _, time, _ in read] == sorted(time for _, time, _ in read)
+
+
+def test_ctrl_c_ends_the_recording_with_a_readable_bag(graph, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'acme_tracking', 'bag', 'record', str(tmp_path / 'bag'),
+         '--namespace', 'front', '--topics', 'tracks'], stdout=subprocess.PIPE, text=True)
+    try:
+        tracks = graph.node.create_publisher(Detection2DArray, '/front/tracks', 10)
+        graph.wait_until(tracks.get_subscription_count)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1 and 'Nothing was published' in printed
+    with BagReader(tmp_path / 'bag') as reader:
+        assert [topic.name for topic in reader.topics] == ['/front/tracks']
 
 
 def test_nothing_published_is_said(tmp_path):

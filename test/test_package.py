@@ -71,10 +71,10 @@ def test_installed_node_starts_and_stops(install, graph):
     node = install / 'lib' / 'acme_tracking' / 'tracker_node'
     with sourced(install, node, stderr=subprocess.PIPE) as process:
         try:
-            graph.wait_until(lambda: 'tracker' in graph.node.get_node_names(), timeout=30)
+            graph.wait_until(lambda: 'tracker' in graph.node.get_node_names())
         finally:
             process.send_signal(signal.SIGINT)
-            errors = process.communicate(timeout=30)[1]
+            errors = process.communicate(timeout=60)[1]
     assert process.returncode == 0
     assert 'Traceback' not in errors
 

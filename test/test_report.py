@@ -13,15 +13,18 @@ pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.evaluation import plots, report  # noqa: E402
-from test_evaluate import evaluate, perfect, write_scene  # noqa: E402, F401
+from test_evaluate import evaluate, find_what_is_there, perfect, write_scene  # noqa: E402, F401
 
 
-@pytest.fixture
-def finished(tmp_path, perfect):  # noqa: F811
-    """Give the folder of a finished run."""
-    bag = write_scene(tmp_path / 'a<b', count=12)
-    assert evaluate(bag, tmp_path / 'run', '--modes', 'on_demand', 'every_image') == 0
-    return tmp_path / 'run'
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """Give the folder of a finished run; its bag is beside it."""
+    folder = tmp_path_factory.mktemp('report')
+    bag = write_scene(folder / 'a<b', count=12)
+    with pytest.MonkeyPatch.context() as patch:
+        find_what_is_there(patch)
+        assert evaluate(bag, folder / 'run', '--modes', 'on_demand', 'every_image') == 0
+    return folder / 'run'
 
 
 def test_one_file_holds_everything(finished):
@@ -74,8 +77,8 @@ def test_equal_plots_are_equal_bytes(tmp_path):
 
 
 def test_compare(finished, tmp_path, capsys, perfect):  # noqa: F811
-    assert evaluate(tmp_path / 'a<b', tmp_path / 'late', '--modes', 'on_demand', '--latency',
-                    '0.4') == 0
+    assert evaluate(finished.parent / 'a<b', tmp_path / 'late', '--modes', 'on_demand',
+                    '--latency', '0.4') == 0
     capsys.readouterr()
     page = tmp_path / 'pages' / 'compare.html'
     assert main(['compare', str(finished), str(tmp_path / 'late'), '--out', str(page)]) == 0

@@ -29,7 +29,7 @@ def test_time_is_in_seconds_whatever_the_rate():
     np.testing.assert_array_equal(slow.truth(20).boxes, fast.truth(100).boxes)
 
 
-@pytest.mark.parametrize('size', [(64, 64), (320, 240), (1281, 723)])
+@pytest.mark.parametrize('size', [(64, 64), (320, 240), (641, 363)])
 def test_size_is_what_was_asked_for(size):
     scene = Scene(*size, seed=2)
     assert scene.render(3).shape == (size[1], size[0], 3)
@@ -37,7 +37,7 @@ def test_size_is_what_was_asked_for(size):
     assert (boxes >= 0).all() and (boxes[:, 2] <= size[0]).all() and (boxes[:, 3] <= size[1]).all()
 
 
-@pytest.mark.parametrize('seed', range(6))
+@pytest.mark.parametrize('seed', range(4))
 def test_truth_is_well_formed(seed):
     scene = Scene(seed=seed)
     for index in (0, 100):

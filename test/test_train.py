@@ -258,7 +258,7 @@ def test_two_processes_train_one_network(tmp_path):
     started = command(bank, out, '--epochs', 1, *NARROW)
     process = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2',
-         '-m', '--', *started[2:]], capture_output=True, text=True, timeout=120,
+         '-m', '--', *started[2:]], capture_output=True, text=True, timeout=250,
         env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert process.returncode == 0, process.stderr
     assert process.stdout.count('steps in') == 1

@@ -428,6 +428,22 @@ def test_weights_that_cannot_be_used_after_all_are_set_back(
                  and 'lateral.0.weight' in status.message)
 
 
+def test_a_device_without_memory_for_new_weights_keeps_the_present_ones(
+        bench, picture, own_weights, monkeypatch):
+    def warm_up(_):
+        raise torch.OutOfMemoryError('CUDA out of memory')
+    monkeypatch.setattr(Detector, 'warm_up', warm_up)
+    assert bench.set(weights=str(own_weights))[0].successful
+    bench.report(lambda status, _: 'CUDA out of memory' in status.message)
+    assert bench.node.parameters.weights == ''
+    bench.show(picture)
+    assert bench.redetect().success
+    bench.node.trigger_deactivate()
+    bench.node.trigger_cleanup()
+    assert not bench.node.start(), 'no memory either'
+    bench.report(lambda status, _: 'cannot configure: CUDA out of memory' in status.message)
+
+
 def test_a_swap_of_weights_does_not_wait_for_the_run_in_progress(bench, picture, own_weights):
     held = Held(bench.node)
     bench.show(picture)

@@ -41,12 +41,15 @@ class Sample:
     boxes: float32 (N, 4) in pixels of it.
     labels: str (N,), class names.
     ignored: bool (N,), boxes that are neither to be found nor wrong when found; none by default.
+    labelled: names of the only classes that were labelled on this image, or None for all: what is
+    found of others is neither right nor wrong.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
     ignored: np.ndarray | None = None
+    labelled: tuple | None = None
 
     def __post_init__(self):
         """Fill in that nothing is ignored."""
@@ -88,6 +91,7 @@ class LabelledImage:
     path: the image file.
     size: (width, height) in pixels; (0, 0) when the file cannot tell.
     boxes, labels, ignored: as in Sample, but as they are labelled, also outside of the image.
+    labelled: as in Sample.
     """
 
     path: Path
@@ -95,13 +99,14 @@ class LabelledImage:
     boxes: np.ndarray
     labels: np.ndarray
     ignored: np.ndarray
+    labelled: tuple | None = None
 
     @classmethod
-    def of(cls, path, size, objects) -> LabelledImage:
+    def of(cls, path, size, objects, labelled=None) -> LabelledImage:
         """Return the image with `objects`, a list of (box x1 y1 x2 y2, label, ignored)."""
         boxes, labels, ignored = zip(*objects) if objects else ((), (), ())
         return cls(Path(path), tuple(size), as_boxes(boxes), np.array(labels, dtype=str),
-                   np.array(ignored, dtype=bool))
+                   np.array(ignored, dtype=bool), labelled)
 
     def load(self) -> Sample:
         """
@@ -116,7 +121,8 @@ class LabelledImage:
                              f'{self.size[0]} x {self.size[1]}')
         boxes = clip(self.boxes, width, height)
         proper = is_proper(boxes)
-        return Sample(image, boxes[proper], self.labels[proper], self.ignored[proper])
+        return Sample(image, boxes[proper], self.labels[proper], self.ignored[proper],
+                      self.labelled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,10 +184,13 @@ class Bank:
         images = []
         for image in self.images:
             labels = [rename(label) for label in image.labels.tolist()]
+            labelled = None if image.labelled is None else tuple(
+                name for each in image.labelled if (name := rename(each)) is not None)
             kept = np.array([label is not None for label in labels], dtype=bool)
             images.append(replace(
                 image, boxes=image.boxes[kept], ignored=image.ignored[kept],
-                labels=np.array([label for label in labels if label is not None], dtype=str)))
+                labels=np.array([label for label in labels if label is not None], dtype=str),
+                labelled=labelled))
         return replace(self, images=images)
 
 

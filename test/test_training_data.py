@@ -396,16 +396,6 @@ def test_shrinking_scales_boxes_and_never_enlarges():
     assert sample.shrunk(1000) is sample
 
 
-def test_ignored_boxes_are_painted_but_not_over_labelled_ones():
-    image = np.full((30, 40, 3), 200, dtype=np.uint8)
-    sample = Sample(image, np.array([[0, 0, 20, 20], [10, 10, 15, 30]], np.float32),
-                    np.array(['DontCare', 'car']), np.array([True, False]))
-    seen = sample.without_ignored()
-    assert seen.labels.tolist() == ['car']
-    assert seen.image[5, 5, 0] == 114 and seen.image[12, 12, 0] == 200
-    assert (image == 200).all()
-
-
 def test_crops_are_the_objects_with_a_margin():
     image = np.arange(30 * 40 * 3, dtype=np.uint32).reshape(30, 40, 3).astype(np.uint8)
     boxes = [[10, 10, 20, 30], [0, 0, 40, 30], [1, 1, 3, 20], [0, 0, 9, 9]]

@@ -78,7 +78,7 @@ def run(arguments) -> int:
     start = shipped_weights() if arguments.start == 'shipped' else arguments.start
     banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
-    banks = [[sample.without_ignored().shrunk(round(1.3 * knobs.side)) for sample in reading(bank)]
+    banks = [[sample.shrunk(round(1.3 * knobs.side)) for sample in reading(bank)]
              for bank in banks]
     validation = {name: list(reading(bank)) for name, bank in validation.items()}
     summary = train(banks, validation, arguments.out, epochs=arguments.epochs,

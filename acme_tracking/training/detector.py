@@ -8,7 +8,7 @@ happened.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import json
 import math
 from pathlib import Path
@@ -19,8 +19,8 @@ from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD
 from acme_tracking.detection.network import fuse, points
 from acme_tracking.training.augmentation import mosaic, view
 from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE
-from acme_tracking.training.data import CLASSES, labels_for, Sample
-from acme_tracking.training.objective import class_weights, loss
+from acme_tracking.training.data import CLASSES, labels_for
+from acme_tracking.training.objective import class_weights, IGNORED, loss
 from acme_tracking.training.optimizer import MuonAdamW
 from acme_tracking.training.processes import Processes
 from acme_tracking.training.report import write_training_report
@@ -149,7 +149,8 @@ class _Run:
 
     def count(self, banks):
         """Let rare classes of the banks count more."""
-        labels = np.concatenate([sample.labels for bank in banks for sample in bank])
+        labels = np.concatenate([sample.labels[~sample.ignored]
+                                 for bank in banks for sample in bank])
         self.class_weights = torch.from_numpy(
             class_weights(labels, self.specification.classes)).to(self.device)
 
@@ -249,12 +250,11 @@ class _Run:
         samples, losses = samples[::max(1, len(samples) // LOSS_IMAGES)], []
         network.eval()
         for sample in samples:
-            sample = sample.without_ignored()
             height, width = sample.image.shape[:2]
             size = input_size(width, height, self.specification.input_size)
             factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
-            sample = Sample(cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA),
-                            sample.boxes * factors, sample.labels)
+            sample = replace(sample, boxes=sample.boxes * factors, image=cv2.resize(
+                sample.image, size, interpolation=cv2.INTER_AREA))
             images, *objects = _collate([sample], self.specification.classes)
             losses.append(self._loss(network, images, objects)[0].item())
         return float(np.mean(losses))
@@ -321,9 +321,9 @@ def make_batch(banks, knobs, classes, done, number):
     """
     Return images uint8 (B, H, W, 3) and the N objects in all of them.
 
-    The objects are boxes float32 (N, 4), labels int64 (N,) and the index int64 (N,) of the image
-    that each is in.  `done` in [0, 1] is the progress of the training, which sets the size of the
-    images; `number` is that of the batch.
+    The objects are boxes float32 (N, 4), labels int64 (N,), or IGNORED, and the index int64 (N,)
+    of the image that each is in.  `done` in [0, 1] is the progress of the training, which sets the
+    size of the images; `number` is that of the batch.
     """
     rng = np.random.default_rng((knobs.seed, number))
     side = knobs.side * float(np.interp(done, knobs.grow, (knobs.first_side, 1.0)))
@@ -345,7 +345,8 @@ def make_batch(banks, knobs, classes, done, number):
 def _collate(samples, classes):
     """Stack the images of samples and list their objects, as `loss` wants them."""
     index = {label: number for number, label in enumerate(labels_for(classes))}
-    labels = [index[label] for sample in samples for label in sample.labels]
+    labels = [IGNORED if ignored else index[label] for sample in samples
+              for label, ignored in zip(sample.labels, sample.ignored)]
     counts = [len(sample.boxes) for sample in samples]
     return (np.stack([sample.image for sample in samples]),
             np.concatenate([sample.boxes for sample in samples]),

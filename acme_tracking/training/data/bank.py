@@ -19,7 +19,6 @@ CLASSES = ('car', 'truck', 'bus', 'motorcycle', 'person')
 VEHICLE = 'vehicle'  # a label that means any of VEHICLES: the publisher did not tell them apart
 VEHICLES = ('car', 'truck', 'bus')
 DONT_CARE = 'DontCare'  # label of an ignored box that may hold objects of any class (KITTI)
-GREY = 114  # paint of ignored boxes, as outside of an augmented image
 SMALLEST_CROP = 8.0  # pixels: a crop of which a side is shorter shows nothing
 
 logger = logging.getLogger(__name__)
@@ -66,21 +65,6 @@ class Sample:
         image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
         factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
         return replace(self, image=image, boxes=self.boxes * factors)
-
-    def without_ignored(self) -> Sample:
-        """
-        Return the sample as a training wants it: ignored boxes are gone, and painted grey.
-
-        What cannot be seen teaches neither object nor background; labelled boxes stay visible.
-        """
-        if not self.ignored.any():
-            return self
-        image, kept = self.image.copy(), ~self.ignored
-        for paint, boxes in ((np.full_like(image, GREY), self.boxes[self.ignored]),
-                             (self.image, self.boxes[kept])):
-            for left, top, right, bottom in boxes.round().astype(int):
-                image[top:bottom, left:right] = paint[top:bottom, left:right]
-        return Sample(image, self.boxes[kept], self.labels[kept])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """The training of the detector: it learns, stops, is killed, and goes on."""
 from dataclasses import replace
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import time
 from acme_tracking.cli import main
 from acme_tracking.detection import checkpoint, Detector
 from acme_tracking.detection.checkpoint import Specification
+from acme_tracking.training.batches import Batches, Length
 from acme_tracking.training.data import CLASSES, Sample, VEHICLE
 from acme_tracking.training.detector import (
     DivergenceError,
@@ -64,9 +66,9 @@ def test_overfits_a_few_images_in_seconds(tmp_path):
     assert set(detector(blocks(1)[0].image).labels) == {'car', 'person'}
 
 
-@pytest.mark.parametrize('keep', [0.0, 0.25])
-def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, keep):
-    """The same steps with and without a stop between give the same weights."""
+@pytest.mark.parametrize(('keep', 'workers'), [(0.0, 0), (0.25, 0), (0.0, 2)])
+def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, keep, workers):
+    """The same steps with and without a stop, and helpers, between give the same weights."""
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     options = {'epochs': 12}
     if keep:
@@ -79,10 +81,10 @@ def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, keep):
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr('acme_tracking.training.detector._Run.validate', stop)
-        learn(parts, save_every=0.0, **options)
+        learn(parts, save_every=0.0, workers=workers, **options)
     stopped = torch.load(parts / 'state.pt', weights_only=True)
     assert 0 < stopped['step'] < 12
-    learn(parts, resume=True, **options)
+    learn(parts, resume=True, workers=workers, **options)
     first, second = (torch.load(out / 'state.pt', weights_only=True) for out in (whole, parts))
     assert first['step'] == second['step'] == 12
     for name, tensor in first['network'].items():
@@ -90,6 +92,20 @@ def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, keep):
     first, second = (load_file(out / 'last.safetensors') for out in (whole, parts))
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, rtol=2e-3, atol=2e-4)
+
+
+def test_workers_make_the_batches_of_a_training_in_their_order():
+    """Also those of a process among three, and those of later steps, which are larger."""
+    make = partial(make_batch, [blocks(3)], Knobs(batch=2, side=96), CLASSES)
+    batches, length = {}, Length(steps=8)
+    for workers in (0, 2):
+        stream = Batches(make, length, count=3).stream(4, workers, pinned=False)
+        batches[workers] = [next(stream) for _ in range(6)]
+    for number, (alone, helped) in enumerate(zip(batches[0], batches[2])):
+        expected = make((1 + number) / 8, 4 + 3 * number)
+        for arrays in (alone, helped):
+            assert all(map(np.array_equal, expected, arrays))
+    assert batches[0][0][0].shape != batches[0][-1][0].shape
 
 
 def test_nothing_to_resume_is_an_error(tmp_path):
@@ -259,7 +275,8 @@ def test_own_classes_and_layouts_can_be_learnt(tmp_path, capsys):
 
 def test_the_width_can_be_chosen(tmp_path, capsys):
     bank, out = write_bank(tmp_path), tmp_path / 'run'
-    width = ['--widths', '8', '16', '24', '32', '40', '--neck', '24', '--mosaic', '0.5']
+    width = ['--widths', '8', '16', '24', '32', '40', '--neck', '24', '--mosaic', '0.5',
+             '--workers', '1']
     assert main(command(bank, out, '--epochs', '1', *width)[3:]) == 0
     network, specification = checkpoint.load(out / 'detector.safetensors')
     assert specification.arguments == {'widths': [8, 16, 24, 32, 40], 'neck': 24}

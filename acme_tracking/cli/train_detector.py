@@ -1,8 +1,19 @@
 """`acme_tracking train detector`: train the detector on image banks of any layout."""
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
+
 from acme_tracking.share import shipped_weights
-from acme_tracking.training.data import CLASSES, labels_for, read, read_mapping, RenderedScenes
+from acme_tracking.training.data import (
+    Bank,
+    CLASSES,
+    labels_for,
+    read,
+    read_mapping,
+    RenderedScenes,
+)
 from acme_tracking.training.detector import Knobs, train
 from tqdm import tqdm
 
@@ -53,6 +64,10 @@ def add_arguments(parser) -> None:
     parser.add_argument('--save-every', type=positive, default=60.0, metavar='SECONDS',
                         help='how often the state to resume from is written')
     parser.add_argument('--seed', type=int, default=defaults.seed)
+    parser.add_argument('--workers', type=whole, default=0, metavar='N',
+                        help='processes that read images and make batches, for a GPU: one for '
+                        'each CPU core but one; the result is the same with any number (default: '
+                        '%(default)s, batches are made by the process that trains)')
     parser.add_argument('--threads', type=count, help='CPU threads; all cores if not given')
 
 
@@ -78,13 +93,13 @@ def run(arguments) -> int:
     start = shipped_weights() if arguments.start == 'shipped' else arguments.start
     banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
-    banks = [[sample.shrunk(round(1.3 * knobs.side)) for sample in reading(bank)]
-             for bank in banks]
+    banks = [loaded(bank, round(1.3 * knobs.side), arguments.workers) for bank in banks]
     validation = {name: list(reading(bank)) for name, bank in validation.items()}
     summary = train(banks, validation, arguments.out, epochs=arguments.epochs,
                     minutes=arguments.minutes, resume=arguments.resume, knobs=knobs,
                     network=network, classes=arguments.classes or CLASSES, start=start,
-                    threads=arguments.threads, save_every=arguments.save_every)
+                    threads=arguments.threads, save_every=arguments.save_every,
+                    workers=arguments.workers)
     if summary is not None:
         print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '
               f'mean AP50 {summary["ap50"]:.3f} at the end; detector.safetensors has '
@@ -110,9 +125,19 @@ def _banks(arguments):
     return banks, named
 
 
-def reading(bank):
+def reading(bank, total=None):
     """Return the samples of a bank, with a bar while they are read."""
-    return tqdm(bank, unit='image', desc='reading', leave=False)
+    return tqdm(bank, unit='image', desc='reading', leave=False, total=total)
+
+
+def loaded(bank, side, workers):
+    """Return the samples of a bank, none larger than `side` * `side`, read by so many threads."""
+    if not workers or not isinstance(bank, Bank):
+        return [sample.shrunk(side) for sample in reading(bank)]
+    parts = [replace(bank, images=[image]) for image in bank.images]
+    with ThreadPoolExecutor(workers) as pool:
+        samples = pool.map(lambda part: [sample.shrunk(side) for sample in part], parts)
+        return list(chain.from_iterable(reading(samples, len(parts))))
 
 
 def chosen(bank, mapping, classes):
@@ -142,6 +167,13 @@ def share(text: str) -> float:
     if not 0 <= float(text) < 1:
         raise ValueError(text)
     return float(text)
+
+
+def whole(text: str) -> int:
+    """Return a whole number from 0."""
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
 
 
 def count(text: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 import json
 import math
 from pathlib import Path
@@ -19,6 +20,7 @@ from acme_tracking.detection.detector import Detector, input_size, NMS_THRESHOLD
 from acme_tracking.detection.network import fuse, points
 from acme_tracking.training.augmentation import mosaic, view
 from acme_tracking.training.average_precision import evaluate, LOWEST_SCORE
+from acme_tracking.training.batches import Batches, Length
 from acme_tracking.training.data import CLASSES, labels_for
 from acme_tracking.training.objective import class_weights, IGNORED, loss
 from acme_tracking.training.optimizer import MuonAdamW
@@ -70,7 +72,7 @@ class DivergenceError(ValueError):
 
 def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs=None,
           network=None, classes=CLASSES, start=None, threads=None, progress=True,
-          save_every=60.0):
+          save_every=60.0, workers=0):
     """
     Train a detector; return the summary that it also writes to `out`/metrics.json.
 
@@ -78,7 +80,8 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     validation: name -> list of Sample.
     epochs or minutes: how long; with minutes the rate's cosine follows the clock.  resume: go on
     from `out`/state.pt, written every `save_every` seconds.  network: arguments of the
-    architecture.  start: a checkpoint whose weights are the first ones, as `warm_start` says.  The
+    architecture.  start: a checkpoint whose weights are the first ones, as `warm_start` says.
+    workers: how many processes make batches beside this one, which does it itself with 0.  The
     best weights, by the mean AP50 over the validation sets, are `out`/detector.safetensors, the
     last ones `out`/last.safetensors; `out`/report.html shows how it went.  Raises DivergenceError
     when the loss is not finite.
@@ -99,12 +102,15 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
         run.restore()
     images = run.knobs.batch * processes.count
     steps = math.ceil(epochs * sum(map(len, banks)) / images) if epochs else None
+    length = Length(steps, minutes, run.seconds)
+    batches = run.batches(banks, length, workers)
     with tqdm(total=steps, initial=run.step, unit='step', dynamic_ncols=True,
               disable=not (progress and processes.first)) as bar:
-        while (done := run.share(steps, minutes)) < 1:
-            bar.set_postfix(run.train_step(banks, done), done=f'{done:.1%}', refresh=False)
+        while (done := length.share(run.step)) < 1:
+            bar.set_postfix(run.train_step(batches, done), done=f'{done:.1%}', refresh=False)
+            length.seconds = run.seconds
             bar.update()
-            due = int(VALIDATIONS * run.share(steps, minutes)) > int(VALIDATIONS * done)
+            due = int(VALIDATIONS * length.share(run.step)) > int(VALIDATIONS * done)
             if processes.first and due:
                 run.validate(validation, bar)
             if processes.first and time.monotonic() - run.saved > save_every:
@@ -154,20 +160,21 @@ class _Run:
         self.class_weights = torch.from_numpy(
             class_weights(labels, self.specification.classes)).to(self.device)
 
-    def share(self, steps, minutes):
-        """Return how much of the training is done, 0 to 1."""
-        return max(self.step / steps if steps else 0.0,
-                   self.seconds / (60 * minutes) if minutes else 0.0)
+    def batches(self, banks, length, workers):
+        """Return an iterator over the batches of the steps to come, as tensors."""
+        make = partial(make_batch, banks, self.knobs, self.specification.classes)
+        count, rank = self.processes.count, self.processes.rank
+        return Batches(make, length, count).stream(
+            self.step * count + rank, workers, pinned=self.device.type == 'cuda')
 
-    def train_step(self, banks, done):
+    def train_step(self, batches, done):
         """Take one step; return what the progress bar shows."""
         knobs, started = self.knobs, time.monotonic()
         rate = knobs.rate * min(1.0, max((self.step + 1) / knobs.warmup, done / WARMUP_SHARE)) \
             * (0.02 + 0.98 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
-        number = self.step * self.processes.count + self.processes.rank
-        images, *objects = make_batch(banks, knobs, self.specification.classes, done, number)
+        images, *objects = next(batches)
         self.network.train()
         value, parts = self._loss(self.parallel, images, objects)
         mean = self.processes.mean(value.item())
@@ -189,13 +196,14 @@ class _Run:
 
     def _loss(self, network, images, objects):
         """Return the loss, and its parts, of images uint8 (B, H, W, 3) and their objects."""
-        images = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+        images, *objects = (each.to(self.device, non_blocking=True)
+                            for each in (images, *objects))
+        images = images.permute(0, 3, 1, 2)
         images = (images.float() - self.mean) / self.std
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
             predictions = network(images)
         centers, _ = points(images.shape[-2:], self.network.strides, self.device)
-        return loss(predictions, centers, *(torch.from_numpy(each).to(self.device)
-                                            for each in objects), self.class_weights)
+        return loss(predictions, centers, *objects, self.class_weights)
 
     def _note(self, value):
         """Add the loss of a step to the curve of [step, mean loss]."""
@@ -255,7 +263,8 @@ class _Run:
             factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
             sample = replace(sample, boxes=sample.boxes * factors, image=cv2.resize(
                 sample.image, size, interpolation=cv2.INTER_AREA))
-            images, *objects = _collate([sample], self.specification.classes)
+            images, *objects = map(torch.from_numpy,
+                                   _collate([sample], self.specification.classes))
             losses.append(self._loss(network, images, objects)[0].item())
         return float(np.mean(losses))
 

@@ -7,6 +7,7 @@ from acme_tracking.training.augmentation import (
     mosaic,
     SMALL,
     view,
+    worsen,
 )
 from acme_tracking.training.data import Sample
 import numpy as np
@@ -120,6 +121,18 @@ def test_large_objects_shrink_further_than_small_ones():
         return np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).min()) / side
     assert smallest(SMALL * 1.5) > 0.5 * 0.8  # not under half, but for what a crop takes
     assert 0.35 * 0.55 < smallest(SMALL * 10) < 0.45
+
+
+def test_a_worsened_image_is_noisier_and_coarser_but_the_same_scene():
+    image = np.full((64, 80, 3), 90, np.uint8)
+    image[16:48, 20:60] = (200, 60, 30)
+    errors = []
+    for seed in range(100):
+        seen = worsen(image, np.random.default_rng(seed))
+        assert seen.dtype == np.uint8 and seen.shape == image.shape
+        errors.append(np.abs(seen.astype(float) - image).mean())
+    assert 15 < np.count_nonzero(errors) < 40
+    assert max(errors) < 12
 
 
 def test_patches_hide_what_they_cover():

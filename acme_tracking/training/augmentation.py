@@ -25,6 +25,10 @@ PATCH_SIDE = (0.04, 0.3)  # square root of the area of a patch, in sides of the 
 PATCH_ASPECT = (0.2, 5.0)
 GREY = 0.1  # share of views without colour, as from infrared and mono cameras
 BLUR = 0.1  # share of blurred views
+NOISE = 0.1  # share of views with noise, as at night, ...
+NOISES = (2.0, 12.0)  # ... and its standard deviation
+COMPRESSED = 0.15  # share of views with the blocks of a strong compression, ...
+QUALITIES = (15, 60)  # ... and the quality of it as JPEG
 
 
 def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
@@ -64,7 +68,7 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     if rng.random() < COVERED:
         kept = cover(image, boxes, rng) | ignored
         boxes, labels, ignored = boxes[kept], labels[kept], ignored[kept]
-    return Sample(recolour(image, rng), boxes, labels, ignored)
+    return Sample(worsen(recolour(image, rng), rng), boxes, labels, ignored)
 
 
 def mosaic(samples, size, rng) -> Sample:
@@ -156,6 +160,17 @@ def recolour(image, rng):
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if rng.random() < BLUR:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.2))
+    return image
+
+
+def worsen(image, rng):
+    """Return the image as a cheap camera or a thin line would bring it: noise, compression."""
+    if rng.random() < NOISE:
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * _log_uniform(rng, NOISES)
+        image = (image + noise).round().clip(0, 255).astype(np.uint8)
+    if rng.random() < COMPRESSED:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*QUALITIES))]
+        image = cv2.imdecode(cv2.imencode('.jpg', image, quality)[1], cv2.IMREAD_COLOR)
     return image
 
 

@@ -146,7 +146,8 @@ def test_a_validation_set_without_images_is_refused(tmp_path):
         train([blocks(1)], {'none': []}, tmp_path, epochs=1, progress=False)
 
 
-@pytest.mark.parametrize('wrong', [{'batch': 0}, {'rate': 0}, {'side': 8}, {'keep': 1.0}])
+@pytest.mark.parametrize('wrong', [{'batch': 0}, {'rate': 0}, {'side': 8}, {'keep': 1.0},
+                                   {'first_side': 0.0}, {'often': (1.0, 0.0)}])
 def test_senseless_knobs_are_refused(wrong):
     with pytest.raises(ValueError, match=f'{next(iter(wrong))} '):
         Knobs(**wrong)
@@ -174,6 +175,15 @@ def test_batches_list_objects_and_grow_with_the_training():
 def test_a_batch_repeats_with_seed_and_step():
     a, b = (make_batch([blocks(3)], Knobs(batch=2, side=96), CLASSES, 0.5, 7) for _ in range(2))
     assert all(np.array_equal(x, y) for x, y in zip(a, b))
+
+
+def test_a_bank_can_be_drawn_from_more_often(tmp_path):
+    knobs = Knobs(batch=50, side=64, often=(1.0, 3.0))
+    dark = [replace(sample, image=np.zeros_like(sample.image)) for sample in blocks(2)]
+    images = make_batch([dark, blocks(2)], knobs, CLASSES, 1.0, 0)[0]
+    assert 28 <= np.count_nonzero(images.max(axis=(1, 2, 3)) > 60) <= 46
+    with pytest.raises(ValueError, match='often has 2 numbers, but there are 1 banks'):
+        learn(tmp_path, knobs=knobs)
 
 
 def write_bank(folder, count=4, name='bank'):

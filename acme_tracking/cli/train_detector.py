@@ -55,6 +55,12 @@ def add_arguments(parser) -> None:
                         '32 64 128 224, or those of --start, which may be widened)')
     parser.add_argument('--neck', type=count, metavar='N',
                         help='channels of merged maps and head (default: 64, or as --start)')
+    parser.add_argument('--first-size', type=positive, default=defaults.first_side,
+                        metavar='SHARE', help='size of the images until the last third of the '
+                        'training; below 1 saves time on a CPU (default: %(default)s)')
+    parser.add_argument('--often', type=positive, nargs='+', default=(), metavar='N',
+                        help='draw N times as often as its size says from the first --data bank, '
+                        'from the second, ...')
     parser.add_argument('--mosaic', type=share, default=defaults.mosaic, metavar='SHARE',
                         help='images that are made of four, until the last part of the training '
                         '(default: %(default)s)')
@@ -87,7 +93,8 @@ def run(arguments) -> int:
         raise ValueError('nothing to train on: give --data BANK or --scenes N')
     rate = arguments.rate or (START_RATE if arguments.start else Knobs.rate)
     knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed,
-                  mosaic=arguments.mosaic, keep=arguments.keep)
+                  mosaic=arguments.mosaic, keep=arguments.keep, often=tuple(arguments.often),
+                  first_side=arguments.first_size)
     network = {name: value for name in ('widths', 'neck')
                if (value := getattr(arguments, name)) is not None}
     start = shipped_weights() if arguments.start == 'shipped' else arguments.start

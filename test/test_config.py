@@ -1,5 +1,5 @@
 """config/tracking.yaml names parameters that exist, with their defaults, for any namespace."""
-from acme_tracking.parameters import specifications, validate
+from acme_tracking.parameters import with_values
 from acme_tracking.sessions.camera import CameraParameters
 from acme_tracking.sessions.detection import DetectorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
@@ -18,6 +18,4 @@ def test_is_for_the_three_nodes_in_any_namespace():
 @pytest.mark.parametrize('name', NODES)
 def test_parameters_exist_and_have_their_defaults(name):
     values = CONFIG[f'/**/{name}']['ros__parameters']
-    validate(NODES[name](**values))
-    defaults = {item.name: item.default for item in specifications(NODES[name])}
-    assert values == {key: defaults[key] for key in values}
+    assert with_values(NODES[name](), values) == NODES[name]()

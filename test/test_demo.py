@@ -2,6 +2,7 @@
 import json
 import os
 from pathlib import Path
+import resource
 import signal
 import subprocess
 import sys
@@ -143,6 +144,17 @@ def test_a_video_that_cannot_be_written_is_named(tmp_path):
     os.mkdir(tmp_path / 'out.mp4')
     with pytest.raises(OSError, match='out.mp4 cannot be written'):
         write_frames(tmp_path / 'out.mp4', [lambda: picture] * 30)
+
+
+def test_a_video_that_does_not_fit_on_the_disk_is_named(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # as a full disk: a short write
+    try:
+        with pytest.raises(OSError, match='out.mp4 has .* of 30 frames'):
+            write_frames(tmp_path / 'out.mp4', [lambda: noise] * 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_drawn_tracks_leave_the_image_as_it_was():

@@ -16,6 +16,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 
 from acme_tracking.detection.checkpoint import save, Specification
 from acme_tracking.detection.detector import Detector
+from acme_tracking.detections import Detections
+from acme_tracking.evaluation.cache import DetectionCache
 from acme_tracking.messages import (
     detections_from_msg,
     image_to_compressed,
@@ -25,6 +27,7 @@ from acme_tracking.messages import (
 )
 from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.nodes.stand_in import StandInNode
 from acme_tracking.scene import Scene
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
@@ -50,9 +53,9 @@ def picture():
 class Bench:
     """A detector node, and publishers and clients around it."""
 
-    def __init__(self, graph, **parameters):
+    def __init__(self, graph, node_type=DetectorNode, **parameters):
         self.graph = graph
-        self.node = graph.add(DetectorNode())
+        self.node = graph.add(node_type())
         self.set(**parameters)
         self.images = graph.node.create_publisher(Image, 'image_raw', IMAGE_QOS)
         self.compressed = graph.node.create_publisher(
@@ -403,22 +406,42 @@ def test_weights_that_do_not_know_the_chosen_classes_are_refused(bench, own_weig
     assert bench.node.parameters.classes == ('forklift',)
 
 
-def test_weights_that_cannot_be_used_after_all_are_set_back(bench, picture, own_weights, capfd):
+def test_weights_that_cannot_be_used_after_all_are_set_back(
+        make, picture, own_weights, tmp_path, capfd):
+    bench = make(weights=str(own_weights), maximum_image_age=0.0).start()
     tensors = load_file(own_weights)
     with safe_open(own_weights, 'pt') as file:
         metadata = file.metadata()
     tensors['lateral.0.weight'] = tensors['lateral.0.weight'] * float('nan')
-    save_file(tensors, own_weights, metadata)
-    both = [Parameter('weights', value=str(own_weights)), Parameter('classes', value=['forklift'])]
+    save_file(tensors, tmp_path / 'nan.safetensors', metadata)
+    own_weights.unlink()  # the network in use does not need it any more
+    both = [Parameter('weights', value=str(tmp_path / 'nan.safetensors')),
+            Parameter('classes', value=['forklift'])]
     assert bench.node.set_parameters_atomically(both).successful, 'the header is fine'
-    bench.wait(lambda: bench.node.parameters.weights == '')
-    assert bench.node.get_parameter('weights').value == ''
+    bench.wait(lambda: bench.node.parameters.weights == str(own_weights))
+    assert bench.node.get_parameter('weights').value == str(own_weights)
     assert bench.node.parameters.classes == ()
-    assert 'own.safetensors: tensor lateral.0.weight holds values' in capfd.readouterr().err
+    assert 'nan.safetensors: tensor lateral.0.weight holds values' in capfd.readouterr().err
     bench.show(picture)
     assert bench.redetect().success
     bench.report(lambda status, _: status.level == DiagnosticStatus.WARN
                  and 'lateral.0.weight' in status.message)
+
+
+def test_a_device_without_memory_for_new_weights_keeps_the_present_ones(
+        bench, picture, own_weights, monkeypatch):
+    def warm_up(_):
+        raise torch.OutOfMemoryError('CUDA out of memory')
+    monkeypatch.setattr(Detector, 'warm_up', warm_up)
+    assert bench.set(weights=str(own_weights))[0].successful
+    bench.report(lambda status, _: 'CUDA out of memory' in status.message)
+    assert bench.node.parameters.weights == ''
+    bench.show(picture)
+    assert bench.redetect().success
+    bench.node.trigger_deactivate()
+    bench.node.trigger_cleanup()
+    assert not bench.node.start(), 'no memory either'
+    bench.report(lambda status, _: 'cannot configure: CUDA out of memory' in status.message)
 
 
 def test_a_swap_of_weights_does_not_wait_for_the_run_in_progress(bench, picture, own_weights):
@@ -433,6 +456,20 @@ def test_a_swap_of_weights_does_not_wait_for_the_run_in_progress(bench, picture,
     bench.wait(lambda: bench.detections)
     assert 'forklift' not in detections_from_msg(bench.detections[0]).labels
     wait_for_names(bench, 'forklift')
+
+
+def test_a_stand_in_answers_from_a_file_in_its_place(graph, picture, tmp_path):
+    with DetectionCache(tmp_path / 'known.npz', {}, None) as cache:
+        cache.fill({7: Detections([[1, 2, 3, 4]], [0.75], ['bus'])})
+    bench = Bench(graph, StandInNode, detections=str(tmp_path / 'known.npz'), latency=0.0,
+                  maximum_image_age=0.0).start()
+    bench.show(picture, 7)
+    assert bench.redetect().message.startswith('stamp=0.000000007 detections=1')
+    bench.wait(lambda: bench.detections)
+    found = detections_from_msg(bench.detections[0])
+    assert (found.labels.tolist(), found.scores.tolist()) == (['bus'], [0.75])
+    bench.show(picture, 8)
+    assert bench.redetect().message == 'no detections of the image at 8'
 
 
 def test_memory_stays_flat_over_many_requests(bench, picture):
@@ -508,17 +545,24 @@ def test_the_process_sleeps_while_a_request_waits_and_ends_during_a_run(
     assert 'Traceback' not in log
 
 
+# It sleeps until the process is asked to end, and from then on is in the middle of a layer.
 SLOW_DETECTOR = """
 import time
+import rclpy
+import torch
 from acme_tracking.nodes.detector import DetectorNode
-from acme_tracking.nodes.managed import exit_with, run
+from acme_tracking.nodes.running import exit_with, run
 
 class Slow:
     device = 'none'
     def __init__(self, parameters):
         pass
     def __call__(self, message, parameters):
-        time.sleep(1000)
+        while rclpy.ok():
+            time.sleep(0.05)
+        layer, image = torch.nn.Conv2d(64, 64, 3), torch.zeros(1, 64, 96, 96)
+        while True:
+            layer(image)
 
 class SlowNode(DetectorNode):
     def __init__(self):

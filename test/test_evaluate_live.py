@@ -12,8 +12,10 @@ from acme_tracking.bags.topics import DETECTIONS, RELIABLE_QOS  # noqa: E402
 from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
+from acme_tracking.evaluation import live  # noqa: E402
 from acme_tracking.evaluation.live import PUBLISHED, read_outcome  # noqa: E402
 from acme_tracking.evaluation.outcome import COASTING, FOLLOWED  # noqa: E402
+from acme_tracking.evaluation.settings import read_parameters, Settings  # noqa: E402
 from acme_tracking.messages import detections_to_msg, ns_to_stamp  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from test_evaluate import evaluate, perfect, write_scene  # noqa: E402, F401
@@ -39,6 +41,23 @@ def test_the_nodes_are_played_to_and_scored_and_what_they_did_can_be_repeated(
                     *options) == 0
     again = json.loads((tmp_path / 'again' / 'metrics.json').read_text())
     assert again['modes']['live'] == live
+
+
+def test_the_nodes_get_all_parameters_of_the_run(tmp_path, monkeypatch):
+    started = {}
+    monkeypatch.setattr(live.Processes, 'start',
+                        lambda _, node, **given: started.update({node: given}))
+    monkeypatch.setattr(live.Processes, 'wait_for', lambda *_: None)
+    tracker, detector = read_parameters(changes=[
+        'max_tracks=7', 'detector.mode=continuous', 'detector.threads=3',
+        'detector.classes=[car, bus]'])
+    live.play(tmp_path / 'bag', '/image_raw', Settings(tracker=tracker, detector=detector),
+              tmp_path / 'out')
+    assert started['tracker']['max_tracks'] == 7
+    detector = started['detector']
+    assert (detector['mode'], detector['threads'], detector['classes']) == (
+        'continuous', 3, ('car', 'bus'))
+    assert 'weights' not in detector, 'an empty value is the default'
 
 
 def record(path, topics):

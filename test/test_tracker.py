@@ -1,9 +1,11 @@
 """The tracker of many objects, on rendered images with exact ground truth."""
+from collections import Counter
+
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
 from acme_tracking.scene import Scene
 from acme_tracking.tracking.policy import LOW_CONFIDENCE, NEWCOMERS_DUE, NOTHING_TO_TRACK
-from acme_tracking.tracking.track import State
+from acme_tracking.tracking.track import State, Track
 from acme_tracking.tracking.tracker import MultiObjectTracker, OLD, TrackingParameters
 import numpy as np
 import pytest
@@ -203,6 +205,24 @@ def test_two_objects_that_pass_each_other_keep_their_tracks_and_ids():
         tracker.correct(stamp_of(index), Detections(seen, [0.9] * len(seen), ['car'] * len(seen)))
     assert sorted(tracks.ids.tolist()) == [1, 2]
     assert tracks.boxes[tracks.ids == 1][0, 0] > 300 and tracks.boxes[tracks.ids == 2][0, 0] < 60
+
+
+def test_a_correction_asks_each_track_once_where_it_was(monkeypatch):
+    asked = Counter()
+    box_at = Track.box_at
+    monkeypatch.setattr(Track, 'box_at', lambda track, stamp: asked.update([track.id])
+                        or box_at(track, stamp))
+    tracker = MultiObjectTracker(TrackingParameters(tracker='centroid'))
+    corners = np.array([(x, y) for x in range(0, 380, 20) for y in range(0, 180, 20)], np.float32)
+    boxes = np.concatenate([corners, corners + 12], axis=1)
+    found = Detections(boxes, [0.9] * len(boxes), ['car'] * len(boxes))
+    image = np.zeros((200, 400, 3), np.uint8)
+    for index in range(3):
+        tracker.advance(stamp_of(index), image)
+        asked.clear()
+        tracker.correct(stamp_of(index), found)
+        assert max(asked.values(), default=0) <= 1
+    assert tracker.count(State.CONFIRMED) == len(boxes)
 
 
 def test_two_boxes_on_one_object_are_one_track():

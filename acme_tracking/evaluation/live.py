@@ -6,6 +6,7 @@ What is recorded is a bag too, so that tracks recorded elsewhere are scored in t
 from __future__ import annotations
 
 from dataclasses import asdict
+import os
 from pathlib import Path
 import shutil
 
@@ -17,7 +18,7 @@ from acme_tracking.processes import Processes
 from acme_tracking.share import share
 import numpy as np
 
-NAMESPACE = '/evaluate'
+NAMESPACE = f'/evaluate{os.getpid()}'  # of its own: two evaluations do not hear each other
 TOPICS = 'tracks', 'detections'
 PUBLISHED = 'published'  # headers of the images, at the moment of their publication
 READY = 2  # subscriptions to wait for: detector and tracker

@@ -8,14 +8,13 @@ which can be left behind when it hangs.
 from __future__ import annotations
 
 import functools
-import os
-import sys
 import threading
 
 from acme_tracking.messages import ns_to_stamp
 from acme_tracking.nodes.image_publishers import ImagePublishers, wait_until_delivered
-from acme_tracking.nodes.managed import ManagedNode, now, run
+from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.reading import SourceThread
+from acme_tracking.nodes.running import exit_with, now, run
 from acme_tracking.sessions.camera import CameraParameters, CameraSession
 from acme_tracking.sessions.events import (
     Activated,
@@ -156,7 +155,7 @@ class CameraNode(ManagedNode):
         """Let the last images leave, say on /diagnostics that it was all, and end the process."""
         wait_until_delivered(self._stopped, *self._images.all)
         self._tell(Tick(now()))
-        wait_until_delivered(self._stopped, self._diagnostics)
+        wait_until_delivered(self._stopped, self._health.publisher)
         if not self._stopped.wait(LINGER):
             self.finish(status)
 
@@ -171,11 +170,7 @@ def open_configured(parameters: CameraParameters):
 
 def main():
     """Run the camera node."""
-    status = run(CameraNode)
-    if SourceThread.any_hangs():
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    exit_with(run(CameraNode))
 
 
 if __name__ == '__main__':

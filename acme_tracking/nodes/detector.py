@@ -15,8 +15,9 @@ import queue
 from acme_tracking.detection import options
 from acme_tracking.messages import detections_to_msg, stamp_to_ns
 from acme_tracking.nodes.inference import Cnn, Inference, OPTIONS
-from acme_tracking.nodes.managed import exit_with, ManagedNode, now, run
+from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.nodes.running import exit_with, now, run
 from acme_tracking.sessions.detection import DetectionSession, DetectorParameters, LOADED
 from acme_tracking.sessions.events import (
     Answer,

@@ -8,40 +8,18 @@ lives until it is deactivated.
 """
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
-import sys
-import threading
-import time
 import traceback
 
-from acme_tracking.nodes.quality import Endpoints, RELIABLE_QOS
+from acme_tracking.nodes.health import Health
+from acme_tracking.nodes.quality import Endpoints
 from acme_tracking.nodes.ros_parameters import RosParameters
+from acme_tracking.nodes.serving import serving
 from acme_tracking.sessions.events import Report, Warn
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-from rcl_interfaces.srv import SetParameters, SetParametersAtomically
-import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidHandle, ParameterException
-from rclpy.executors import (
-    await_or_execute,
-    ExternalShutdownException,
-    SingleThreadedExecutor,
-)
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.logging import get_logger
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-
-LEVELS = {'ok': DiagnosticStatus.OK, 'warning': DiagnosticStatus.WARN,
-          'error': DiagnosticStatus.ERROR}
-
-
-def now() -> int:
-    """Return the time of an event in nanoseconds, on a clock that never goes back."""
-    return time.monotonic_ns()
 
 
 class ManagedNode(LifecycleNode):
@@ -57,16 +35,15 @@ class ManagedNode(LifecycleNode):
         """Declare the parameters; raises ValueError when a value given at start is refused."""
         super().__init__(name)
         for service in self.services:
-            service.callback = functools.partial(self._serve, service.callback)
+            service.callback = serving(self, service.callback)
         self._entities, self._scope, self._failure = [], '', ''
-        self._callback_errors = 0
         self.finished, self.exit_status = Future(), 0
         self._endpoints = Endpoints(self)
         self.declare_parameter('autostart', True, ParameterDescriptor(
             description='Configure and activate the node at start.', read_only=True))
         self._parameter_set = RosParameters(self, parameters_type)
         self._parameter_set.warn_of_unknown()
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE_QOS)
+        self._health = Health(self)
         # A steady clock: health is reported at 1 Hz also while simulated time stands still.
         self.create_timer(1.0, self.guarded(self._report_health),
                           clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -105,9 +82,9 @@ class ManagedNode(LifecycleNode):
         """Perform the actions of a session; may be called from any thread."""
         for action in actions:
             if isinstance(action, Warn):
-                self._say(action)
+                self._health.say(action)
             elif isinstance(action, Report):
-                self._publish_health(action)
+                self._health.publish(action)
             else:
                 self.act(action)
 
@@ -120,7 +97,7 @@ class ManagedNode(LifecycleNode):
             except Exception:
                 if not self.context.ok():
                     return None  # interrupted: nothing can be published any more
-                self._callback_errors += 1
+                self._health.callback_errors += 1
                 self.get_logger().error(
                     f'{callback.__name__} failed and goes on with the next message:\n'
                     f'{traceback.format_exc()}', throttle_duration_sec=5.0)
@@ -153,7 +130,7 @@ class ManagedNode(LifecycleNode):
         a reentrant callback group, as it would keep the others of its group waiting too.
         """
         return self._keep(self.destroy_service, self.create_service(
-            service_type, name, functools.partial(self._serve, callback), **options))
+            service_type, name, serving(self, callback), **options))
 
     def client(self, service_type, name: str):
         """Return a service client, destroyed with the present state."""
@@ -259,126 +236,13 @@ class ManagedNode(LifecycleNode):
                 destroy(entity)
         self._entities = [item for item in self._entities if item[0] != scope]
 
-    # Services
-
-    async def _serve(self, callback, request, response):
-        """
-        Answer a request, and refuse one that nothing can be made of.
-
-        rclpy raises out of its own services, of an unknown transition or type of parameter say,
-        and an exception out of a callback ends the process.
-        """
-        try:
-            return await await_or_execute(callback, request, response)
-        except Exception as error:
-            self.get_logger().warning(f'refused a {type(request).__name__}: {error}')
-            refuse(request, response, str(error))
-            return response
-
     # Health
-
-    def _say(self, warn: Warn):
-        # One call each: rclpy does not let one place in the code log with several severities.
-        if warn.level == 'info':
-            self.get_logger().info(warn.text)
-        elif warn.level == 'warning':
-            self.get_logger().warning(warn.text)
-        else:
-            self.get_logger().error(warn.text)
 
     def _report_health(self):
         self._endpoints.warn_of_mismatches()
         if self.state == 'active':
             self.diagnose()
         elif self._failure:
-            self._publish_health(Report('error', f'{self.state}: {self._failure}'))
+            self._health.publish(Report('error', f'{self.state}: {self._failure}'))
         else:
-            self._publish_health(Report('warning', self.state))
-
-    def _publish_health(self, report: Report):
-        values = dict(report.values)
-        if self._callback_errors:
-            values['callback_errors'] = self._callback_errors
-        status = DiagnosticStatus(
-            level=LEVELS[report.level], name=self.get_fully_qualified_name(),
-            message=report.message, hardware_id=self.get_name(),
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
-
-
-def refuse(request, response, reason: str) -> None:
-    """Put the reason into a response, where its type has a place for it."""
-    refused = SetParametersResult(successful=False, reason=reason)
-    if isinstance(request, SetParameters.Request):
-        done = list(response.results)
-        response.results = done + [refused] * (len(request.parameters) - len(done))
-    elif isinstance(request, SetParametersAtomically.Request):
-        response.result = refused
-    elif hasattr(response, 'success'):
-        response.success = False
-        if hasattr(response, 'message'):
-            response.message = reason
-
-
-def run(node_type) -> int:
-    """
-    Run a node until it finishes or the process is asked to end; return its exit status.
-
-    The status is 1 when the node could not be made or started, or could not end what it began,
-    which is logged, or the one that it finished with.
-    """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.ALL)
-    try:
-        with _until_interrupted():
-            try:
-                node = node_type()
-            except (ValueError, ParameterException) as error:
-                get_logger(node_type.__name__).fatal(f'cannot start: {error}')
-                return 1
-            return _spin(node)
-        return 0
-    finally:
-        rclpy.try_shutdown()
-
-
-def exit_with(status: int):
-    """End the process, also where a thread hangs in what the interpreter is about to take away."""
-    if threading.active_count() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
-
-
-@contextlib.contextmanager
-def _until_interrupted():
-    """Pass over what is raised when the process is asked to end, which closes the context."""
-    try:
-        yield
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():
-            raise
-
-
-def _spin(node) -> int:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        with _until_interrupted():
-            if not node.start():
-                return 1
-            # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every
-            # turn, so that each message would cost 0.3 kB for good.  A handle is invalid when an
-            # answer is ready for a service that went with its state.
-            while node.context.ok() and not node.finished.done():
-                with contextlib.suppress(InvalidHandle):
-                    executor.spin_once()
-    finally:
-        node.on_shutdown(None)  # while callbacks still run, as some may wait for a worker
-        executor.shutdown(timeout_sec=1.0)
-        node.destroy_node()
-    return node.exit_status
+            self._health.publish(Report('warning', self.state))

@@ -9,7 +9,7 @@ import threading
 from acme_tracking.sessions.events import ImageRead, SourceEnded, SourceFailed
 from acme_tracking.sources import Source
 
-_NAME = 'image source'
+NAME = 'image source'
 
 
 class SourceThread:
@@ -26,7 +26,7 @@ class SourceThread:
         self._orders = queue.SimpleQueue()
         self._news, self._changed = deque(), threading.Condition()
         self._left = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
         self._thread.start()
 
     def read(self, restart: bool = False) -> None:
@@ -44,16 +44,6 @@ class SourceThread:
         self._left.set()
         self._orders.put(None)
         self._thread.join(timeout)
-
-    @staticmethod
-    def any_hangs() -> bool:
-        """
-        Tell whether a thread of this process still hangs in a source that was left.
-
-        When Python ends it unwinds such a thread through OpenCV, which aborts the process: leave
-        with os._exit instead.
-        """
-        return any(thread.name == _NAME for thread in threading.enumerate())
 
     def _run(self):
         try:

@@ -13,8 +13,9 @@ import sys
 
 from acme_tracking.annotated_video import AnnotatedVideo
 from acme_tracking.messages import detections_from_msg, image_from_msg, stamp_to_ns
-from acme_tracking.nodes.managed import ManagedNode, now, run
+from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import RELIABLE_QOS
+from acme_tracking.nodes.running import now, run
 from acme_tracking.parameters import parameter
 from acme_tracking.sessions.events import (
     Deactivated,

@@ -17,8 +17,9 @@ from acme_tracking.bags.topics import DETECTIONS, quality_of_service
 from acme_tracking.bags.writing import BagWriter
 from acme_tracking.evaluation.live import PUBLISHED, READY, TOPICS
 from acme_tracking.messages import image_to_msg, ns_to_stamp
-from acme_tracking.nodes.managed import ManagedNode, run
+from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS
+from acme_tracking.nodes.running import run
 from acme_tracking.parameters import parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image

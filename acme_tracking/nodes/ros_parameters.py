@@ -48,7 +48,8 @@ class RosParameters(ParameterSet):
         # one judge, and its message names value and range.
         descriptor = ParameterDescriptor(
             description=item.constraint.description, dynamic_typing=True,
-            additional_constraints=range_text(item.constraint),
+            additional_constraints=f'{range_text(item.constraint)} '
+                                   f'(applies: {item.constraint.applies})'.lstrip(),
             read_only=item.constraint.applies == 'start')
         self._node.declare_parameter(
             item.name, getattr(self.wanted, item.name), descriptor, ignore_override=True)

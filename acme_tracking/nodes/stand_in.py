@@ -12,7 +12,7 @@ import time
 from acme_tracking.evaluation.cache import read_detections
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.nodes.detector import DetectorNode
-from acme_tracking.nodes.managed import exit_with, run
+from acme_tracking.nodes.running import exit_with, run
 from acme_tracking.parameters import parameter
 from acme_tracking.sessions.detection import DetectorParameters
 
@@ -21,7 +21,7 @@ from acme_tracking.sessions.detection import DetectorParameters
 class StandInParameters(DetectorParameters):
     """The parameters of the detector, of which most are no use here, and two more."""
 
-    detections: str = parameter('', 'File of what was found before.', applies='start')
+    detections: str = parameter('', 'File of what was found before.', applies='configure')
     latency: float = parameter(0.1, 'How long an answer takes.', minimum=0.0, maximum=3600.0)
 
 

@@ -15,8 +15,9 @@ from acme_tracking.messages import (
     image_to_msg,
     stamp_to_ns,
 )
-from acme_tracking.nodes.managed import ManagedNode, now, run
+from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.nodes.running import now, run
 from acme_tracking.nodes.worker import Worker
 from acme_tracking.sessions.event_log import EventLog
 from acme_tracking.sessions.events import (

@@ -346,7 +346,8 @@ class MultiObjectTracker:
             if track.turns and can_be_moved(track.visual):
                 track.visual.expect(track.predict(stamp))
         seen = dict(zip([track.id for track in looking],
-                        update_all([track.visual for track in looking], image)))
+                        update_all([track.visual for track in looking], image,
+                                   brief=len(tracks) > self.parameters.looks_per_image)))
         self.steps += bool(looking)
         for track in tracks:
             if track.state is not State.DROPPED:

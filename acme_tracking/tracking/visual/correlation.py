@@ -46,8 +46,10 @@ SCALE_MARGIN = 1.1    # a level shows so many times the object
 # How much of the last changes of size is expected to go on, and how fast the mean of them follows.
 SCALE_INERTIA, SCALE_INERTIA_RATE = 0.5, 0.3
 MINIMUM_SIZE = 4.0    # pixels
-# Each of the two filters is learned on every fourth image, in turn; more often is no better.
+# Each of the two filters is learned on every fourth look, in turn; more often is no better.
 TURNS = 4
+# In a crowd each is learned half as often, and the size is looked for on every third look.
+BRIEF_TURNS, BRIEF_SIZES = 8, 3
 # Objects in one set of array operations, at most: small enough for the processor's cache.
 CHUNK = 32
 THREADS = os.cpu_count() or 1
@@ -188,12 +190,13 @@ class CorrelationTracker:
         return self.update_many([self], image)[0]
 
     @staticmethod
-    def update_many(trackers, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    def update_many(trackers, image: np.ndarray,
+                    brief: bool = False) -> list[tuple[np.ndarray, float]]:
         """Find the objects of many trackers in `image`; return a box and confidence for each."""
         if any(tracker._box is None for tracker in trackers):
             raise RuntimeError('update before start: there is no object to follow')
         image = _as_bgr(image)
-        results = _pool.map(lambda chunk: _update(chunk, image), _chunks(trackers))
+        results = _pool.map(lambda chunk: _update(chunk, image, brief), _chunks(trackers))
         return [result for chunk in results for result in chunk]
 
 
@@ -215,17 +218,20 @@ def _learn_first(trackers, image):
     _learn_levels(trackers, patches, windows, rate=1.0)
 
 
-def _update(trackers, image):
+def _update(trackers, image, brief):
     patches, windows = _cut_windows(image, trackers)
     confidences = _move(trackers, patches, windows, image.shape)
-    _resize(trackers, patches, windows, image.shape)
+    rows = [row for row, tracker in enumerate(trackers)
+            if not brief or tracker._updates % BRIEF_SIZES == 0]
+    _resize([trackers[row] for row in rows], patches[rows], windows[rows], image.shape)
     results = []
     for tracker, confidence in zip(trackers, confidences):
         half = tracker._size / 2
         tracker._box = np.concatenate([tracker._center - half, tracker._center + half])
         results.append((tracker._box, confidence))
     sure = [row for row, confidence in enumerate(confidences) if confidence >= LEARN_ABOVE]
-    _learn([trackers[row] for row in sure], image, patches[sure], windows[sure])
+    _learn([trackers[row] for row in sure], image, patches[sure], windows[sure],
+           BRIEF_TURNS if brief else TURNS)
     return results
 
 
@@ -377,6 +383,8 @@ def _level_spectrum(trackers, patches, windows, sizes):
 
 def _resize(trackers, patches, windows, shape):
     """Grow or shrink the objects to the peaks of their responses over the pyramid."""
+    if not trackers:
+        return
     expected = SCALE_INERTIA * np.array([tracker._growth for tracker in trackers])
     sizes = np.array([tracker._size for tracker in trackers])
     sizes = (sizes * np.exp(expected)[:, np.newaxis]).astype(np.float32)
@@ -406,16 +414,16 @@ def _learn_levels(trackers, patches, windows, rate):
         tracker._denominator += np.float32(rate) * (denominator - tracker._denominator)
 
 
-def _learn(trackers, image, patches, windows):
-    """Learn the new looks: of each object the filter or the pyramid, in turn."""
-    turn = np.array([tracker._updates % TURNS for tracker in trackers])
+def _learn(trackers, image, patches, windows, turns):
+    """Learn the new looks: of each object the filter or the pyramid, on one of `turns` looks."""
+    turn = np.array([tracker._updates % turns for tracker in trackers])
     for tracker in trackers:
         tracker._updates += 1
     rows = np.flatnonzero(turn == 0)
     if len(rows):
         chosen = [trackers[row] for row in rows]
-        _learn_filters(chosen, _cut_windows(image, chosen)[0], LEARNING_RATE * TURNS)
-    rows = np.flatnonzero(turn == TURNS // 2)
+        _learn_filters(chosen, _cut_windows(image, chosen)[0], LEARNING_RATE * turns)
+    rows = np.flatnonzero(turn == turns // 2)
     if len(rows):
         _learn_levels([trackers[row] for row in rows], patches[rows], windows[rows],
-                      SCALE_LEARNING_RATE * TURNS)
+                      SCALE_LEARNING_RATE * turns)

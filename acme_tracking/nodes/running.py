@@ -1,0 +1,81 @@
+"""How a node runs as a process, from its start to its exit status."""
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+
+import rclpy
+from rclpy.exceptions import InvalidHandle, ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+
+
+def now() -> int:
+    """Return the time of an event in nanoseconds, on a clock that never goes back."""
+    return time.monotonic_ns()
+
+
+def run(node_type) -> int:
+    """
+    Run a node until it finishes or the process is asked to end; return its exit status.
+
+    The status is 1 when the node could not be made or started, or could not end what it began,
+    which is logged, or the one that it finished with.
+    """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.ALL)
+    try:
+        with _until_interrupted():
+            try:
+                node = node_type()
+            except (ValueError, ParameterException) as error:
+                get_logger(node_type.__name__).fatal(f'cannot start: {error}')
+                return 1
+            return _spin(node)
+        return 0
+    finally:
+        rclpy.try_shutdown()
+
+
+def exit_with(status: int):
+    """End the process, also where a thread hangs in what the interpreter is about to take away."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _until_interrupted():
+    """Pass over what is raised when the process is asked to end, which closes the context."""
+    try:
+        yield
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        if rclpy.ok():
+            raise
+
+
+def _spin(node) -> int:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with _until_interrupted():
+            if not node.start():
+                return 1
+            # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every
+            # turn, so that each message would cost 0.3 kB for good.  A handle is invalid when an
+            # answer is ready for a service that went with its state.
+            while node.context.ok() and not node.finished.done():
+                with contextlib.suppress(InvalidHandle):
+                    executor.spin_once()
+    finally:
+        node.on_shutdown(None)  # while callbacks still run, as some may wait for a worker
+        executor.shutdown(timeout_sec=1.0)
+        node.destroy_node()
+    return node.exit_status

@@ -69,9 +69,11 @@ def test_installed_code_runs_with_its_own_files(install):
 
 def test_installed_node_starts_and_stops(install, graph):
     node = install / 'lib' / 'acme_tracking' / 'tracker_node'
-    with sourced(install, node, stderr=subprocess.PIPE) as process:
+    # a name that no node of another test had, which may still be listed
+    with sourced(install, node, '--ros-args', '-r', '__node:=installed',
+                 stderr=subprocess.PIPE) as process:
         try:
-            graph.wait_until(lambda: 'tracker' in graph.node.get_node_names())
+            graph.wait_until(lambda: 'installed' in graph.node.get_node_names())
         finally:
             process.send_signal(signal.SIGINT)
             errors = process.communicate(timeout=60)[1]

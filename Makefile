@@ -1,4 +1,5 @@
 # `make demo` and `make test` are each enough on a fresh machine: both make .venv first.
+# The tests run in two processes, each on a ROS domain of its own; a file stays in one of them.
 PYTHON ?= python3
 OUT ?= out/demo
 # Reach the shell of the recipe by the environment, which it does not parse.
@@ -16,7 +17,7 @@ demo: env  ## track the synthetic scene, or VIDEO=a file, folder, device or URL,
 	@.venv/bin/python -m acme_tracking demo $(if $(VIDEO),--video "$$VIDEO") --out "$$OUT"
 
 test: env lint  ## run the linters and all tests
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: env  ## run ruff
 	@.venv/bin/ruff check --quiet .

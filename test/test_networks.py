@@ -10,7 +10,7 @@ SIDES = {'alexnet': 64, 'zfnet': 64}
 RATES = {'lenet5': 2e-3, **dict.fromkeys(SLIM, 1e-4), 'alexnet': 3e-4, 'zfnet': 3e-4}
 
 # One of every kind: the others differ in the number of their layers.
-LEARNING = ('lenet5', 'alexnet', 'zfnet', 'vgg_a_lrn', 'vgg_a', 'vgg_c', 'googlenet', 'resnet18',
+LEARNING = ('lenet5', 'alexnet', 'zfnet', 'vgg_a_lrn', 'vgg_c', 'googlenet', 'resnet18',
             'resnet50', 'smaller_vgg')
 
 

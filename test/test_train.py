@@ -59,16 +59,16 @@ def no_report(monkeypatch):
     monkeypatch.setattr('acme_tracking.training.detector.write_training_report', lambda *_: None)
 
 
-def learn(out, **options):
+def learn(out, held_out=1, **options):
     arguments = {'epochs': 1, 'knobs': QUICK, 'network': SMALL, 'progress': False, 'threads': 1}
-    return train([blocks(4)], {'blocks': blocks(4)}, out, **{**arguments, **options})
+    return train([blocks(4)], {'blocks': blocks(held_out)}, out, **{**arguments, **options})
 
 
 @pytest.fixture(scope='module')
 def learned(tmp_path_factory):
     """Give the folder of a training that has come to its end, and its summary."""
     out = tmp_path_factory.mktemp('learned')
-    return out, learn(out, epochs=140, knobs=replace(QUICK, rate=1e-2))
+    return out, learn(out, held_out=4, epochs=140, knobs=replace(QUICK, rate=1e-2))
 
 
 def test_overfits_a_few_images_in_seconds(learned):

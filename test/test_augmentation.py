@@ -7,6 +7,7 @@ from acme_tracking.training.augmentation import (
     mosaic,
     SMALL,
     view,
+    worsen,
 )
 from acme_tracking.training.data import Sample
 import numpy as np
@@ -22,6 +23,12 @@ def marked(width=200, height=200):
     return Sample(image, boxes, np.array(['car', 'person']))
 
 
+def known(sample):
+    """Return the sample without its ignored boxes."""
+    kept = ~sample.ignored
+    return Sample(sample.image, sample.boxes[kept], sample.labels[kept])
+
+
 def bright_share(sample):
     """Return how bright the inside of each box is, and the brightness outside of all boxes."""
     light = sample.image.astype(float).mean(axis=2)
@@ -35,7 +42,7 @@ def bright_share(sample):
 
 @pytest.mark.parametrize('seed', range(25))
 def test_a_view_keeps_boxes_on_their_objects(seed):
-    seen = view(marked(), (160, 96), np.random.default_rng(seed))
+    seen = known(view(marked(), (160, 96), np.random.default_rng(seed)))
     assert seen.image.shape == (96, 160, 3)
     assert len(seen.boxes) == len(seen.labels)
     shares, _ = bright_share(seen)
@@ -71,10 +78,23 @@ def test_flips_happen_and_move_the_boxes():
 @pytest.mark.parametrize('seed', range(10))
 def test_a_mosaic_is_four_views(seed):
     sample = marked()
-    seen = mosaic([sample] * 4, (256, 160), np.random.default_rng(seed))
+    seen = known(mosaic([sample] * 4, (256, 160), np.random.default_rng(seed)))
     assert seen.image.shape == (160, 256, 3)
     assert len(seen.boxes) <= 8
     assert (bright_share(seen)[0] > 110).all()
+
+
+def test_what_a_crop_leaves_of_an_object_is_ignored_and_ignored_boxes_stay_so():
+    sample = marked()
+    sample = Sample(sample.image, sample.boxes, sample.labels, np.array([False, True]))
+    slivers = 0
+    for seed in range(50):
+        seen = view(sample, (160, 96), np.random.default_rng(seed))
+        assert seen.ignored[seen.labels == 'person'].all()
+        assert (seen.boxes[:, 2:] > seen.boxes[:, :2]).all()
+        slivers += np.sum(seen.ignored & (seen.labels == 'car'))
+    assert slivers > 0
+    assert mosaic([sample] * 4, (256, 160), np.random.default_rng(0)).ignored.any()
 
 
 def test_a_view_repeats_with_its_generator():
@@ -96,11 +116,23 @@ def test_large_objects_shrink_further_than_small_ones():
         sample = Sample(np.zeros((300, 300, 3), np.uint8),
                         np.array([[150 - side / 2, 150 - side / 2, 150 + side / 2,
                                    150 + side / 2]], dtype=np.float32), np.array(['car']))
-        boxes = np.concatenate([view(sample, (300, 300), np.random.default_rng(seed)).boxes
+        boxes = np.concatenate([known(view(sample, (300, 300), np.random.default_rng(seed))).boxes
                                 for seed in range(300)])
         return np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1).min()) / side
     assert smallest(SMALL * 1.5) > 0.5 * 0.8  # not under half, but for what a crop takes
     assert 0.35 * 0.55 < smallest(SMALL * 10) < 0.45
+
+
+def test_a_worsened_image_is_noisier_and_coarser_but_the_same_scene():
+    image = np.full((64, 80, 3), 90, np.uint8)
+    image[16:48, 20:60] = (200, 60, 30)
+    errors = []
+    for seed in range(100):
+        seen = worsen(image, np.random.default_rng(seed))
+        assert seen.dtype == np.uint8 and seen.shape == image.shape
+        errors.append(np.abs(seen.astype(float) - image).mean())
+    assert 15 < np.count_nonzero(errors) < 40
+    assert max(errors) < 12
 
 
 def test_patches_hide_what_they_cover():

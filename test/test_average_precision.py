@@ -86,6 +86,19 @@ def test_a_wrong_class_is_no_match():
     assert score.summary(0.5)['ap50'] == 0.0
 
 
+def test_an_image_counts_only_for_the_classes_that_were_labelled_on_it():
+    score = Score()
+    found = detections((BOX, 0.9, 'car'), (FAR, 0.8, 'person'))
+    score.add(found, [BOX, FAR], ['car', 'person'])
+    score.add(found, [BOX, FAR], ['car', 'truck'], labelled=('car', 'bus'))
+    assert {name: (each['ap50'], each['boxes'])
+            for name, each in score.summary(0.5)['per_class'].items()} == {
+        'car': (1.0, 2), 'person': (1.0, 1)}
+    assert score.confusion(0.5)[0] == ['car', 'person']
+    score.add(found, [BOX], ['vehicle'], labelled=('vehicle',))  # cars and trucks count as it
+    assert score.summary(0.5)['per_class']['vehicle']['ap50'] == 1.0
+
+
 def test_nothing_at_all_scores_nothing():
     assert Score().summary(0.5)['ap50'] == 0.0
     assert Score().confusion(0.5)[1].tolist() == [[0]]

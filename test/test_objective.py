@@ -7,6 +7,7 @@ from acme_tracking.training.objective import (
     CANDIDATES,
     class_weights,
     distance_iou,
+    IGNORED,
     loss,
     overlap_of,
 )
@@ -100,6 +101,18 @@ def predictions(objectness=0.0):
     boxes = perfect(OBJECT).requires_grad_()
     return (boxes, torch.full((1, len(CENTERS)), objectness, requires_grad=True),
             torch.zeros(1, len(CENTERS), len(CLASSES), requires_grad=True))
+
+
+def test_points_in_an_ignored_box_cost_nothing_unless_they_belong_to_an_object():
+    region = torch.tensor([[0.0, 0.0, 64.0, 96.0]])
+    inside = (CENTERS[:, 0] < 64)[None]
+    for truth, labels in ((region, [IGNORED]), (torch.cat([region, OBJECT]), [IGNORED, 0])):
+        _, objectness, _ = outputs = predictions()
+        loss(outputs, CENTERS, truth, torch.tensor(labels), torch.zeros(len(labels)).long(),
+             EVEN)[0].backward()
+        assert (objectness.grad[~inside] > 0).all()
+        touched = (objectness.grad[inside] != 0).sum()
+        assert touched == 0 if len(labels) == 1 else 0 < touched < inside.sum()
 
 
 def test_a_vehicle_of_unknown_kind_trains_objectness_and_box_but_no_class():

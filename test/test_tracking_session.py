@@ -232,6 +232,11 @@ def test_a_detection_far_ahead_of_the_images_is_dropped_and_keeps_nothing_waitin
     story.detections(2)
     assert followed(story) == 1
     assert story.tick().values['detections.ahead_of_images'] == 1
+    story.on(Reset(at(9)))
+    story.image()
+    story.detections(36_000)
+    story.image(index=36_000)
+    assert followed(story) == 0, 'gone, also when its stamp comes'
 
 
 def test_an_early_detection_whose_image_never_comes_is_dropped_when_a_later_one_does():

@@ -1,5 +1,6 @@
 """The training of the detector: it learns, stops, is killed, and goes on."""
 from dataclasses import replace
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from acme_tracking.detection import checkpoint
 from acme_tracking.detection.checkpoint import Specification
 from acme_tracking.detection.detector import Detector
 from acme_tracking.labels import CLASSES, VEHICLE
+from acme_tracking.training.batches import Batches, Length
 from acme_tracking.training.data import Sample
 from acme_tracking.training.detector import (
     DivergenceError,
@@ -20,6 +22,7 @@ from acme_tracking.training.detector import (
     make_batch,
     train,
 )
+from acme_tracking.training.objective import IGNORED
 from acme_tracking.training.warm_start import warm_start
 import cv2
 import numpy as np
@@ -91,9 +94,9 @@ def test_the_report_shows_curves_figures_and_pictures(learned):
     assert len(losses) == 10 and losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize('keep', [0.0, 0.25])
-def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, no_report, keep):
-    """The same steps with and without a stop between give the same weights."""
+@pytest.mark.parametrize(('keep', 'workers'), [(0.0, 0), (0.25, 2)])
+def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, no_report, keep, workers):
+    """The same steps with and without a stop, and helpers, between give the same weights."""
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     options = {'epochs': 12}
     if keep:
@@ -106,10 +109,10 @@ def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, no_report, ke
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr('acme_tracking.training.detector._Run.validate', stop)
-        learn(parts, save_every=0.0, **options)
+        learn(parts, save_every=0.0, workers=workers, **options)
     stopped = torch.load(parts / 'state.pt', weights_only=True)
     assert 0 < stopped['step'] < 12
-    learn(parts, resume=True, **options)
+    learn(parts, resume=True, workers=workers, **options)
     first, second = (torch.load(out / 'state.pt', weights_only=True) for out in (whole, parts))
     assert first['step'] == second['step'] == 12
     for name, tensor in first['network'].items():
@@ -117,6 +120,20 @@ def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch, no_report, ke
     first, second = (load_file(out / 'last.safetensors') for out in (whole, parts))
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, rtol=2e-3, atol=2e-4)
+
+
+def test_workers_make_the_batches_of_a_training_in_their_order():
+    """Also those of a process among three, and those of later steps, which are larger."""
+    make = partial(make_batch, [blocks(3)], Knobs(batch=2, side=96), CLASSES)
+    batches, length = {}, Length(steps=8)
+    for workers in (0, 2):
+        stream = Batches(make, length, count=3).stream(4, workers, pinned=False)
+        batches[workers] = [next(stream) for _ in range(6)]
+    for number, (alone, helped) in enumerate(zip(batches[0], batches[2])):
+        expected = make((1 + number) / 8, 4 + 3 * number)
+        for arrays in (alone, helped):
+            assert all(map(np.array_equal, expected, arrays))
+    assert batches[0][0][0].shape != batches[0][-1][0].shape
 
 
 def test_nothing_to_resume_is_an_error(no_report, tmp_path):
@@ -163,7 +180,8 @@ def test_a_validation_set_without_images_is_refused(tmp_path):
         train([blocks(1)], {'none': []}, tmp_path, epochs=1, progress=False)
 
 
-@pytest.mark.parametrize('wrong', [{'batch': 0}, {'rate': 0}, {'side': 8}, {'keep': 1.0}])
+@pytest.mark.parametrize('wrong', [{'batch': 0}, {'rate': 0}, {'side': 8}, {'keep': 1.0},
+                                   {'first_side': 0.0}, {'often': (1.0, 0.0)}])
 def test_senseless_knobs_are_refused(wrong):
     with pytest.raises(ValueError, match=f'{next(iter(wrong))} '):
         Knobs(**wrong)
@@ -182,7 +200,7 @@ def test_batches_list_objects_and_grow_with_the_training():
             assert truth.shape == (len(labels), 4) and len(image) == len(labels)
             assert 0 <= image.min() and image.max() < 8
             assert set(np.unique(labels)) <= {CLASSES.index('car'), CLASSES.index('person'),
-                                              len(CLASSES)}
+                                              len(CLASSES), IGNORED}
             areas.append(images.shape[1] * images.shape[2])
         sizes.append(np.mean(areas))
     assert sizes[1] > 1.8 * sizes[0]
@@ -191,6 +209,15 @@ def test_batches_list_objects_and_grow_with_the_training():
 def test_a_batch_repeats_with_seed_and_step():
     a, b = (make_batch([blocks(3)], Knobs(batch=2, side=96), CLASSES, 0.5, 7) for _ in range(2))
     assert all(np.array_equal(x, y) for x, y in zip(a, b))
+
+
+def test_a_bank_can_be_drawn_from_more_often(tmp_path):
+    knobs = Knobs(batch=50, side=64, often=(1.0, 3.0))
+    dark = [replace(sample, image=np.zeros_like(sample.image)) for sample in blocks(2)]
+    images = make_batch([dark, blocks(2)], knobs, CLASSES, 1.0, 0)[0]
+    assert 28 <= np.count_nonzero(images.max(axis=(1, 2, 3)) > 60) <= 46
+    with pytest.raises(ValueError, match='often has 2 numbers, but there are 1 banks'):
+        learn(tmp_path, knobs=knobs)
 
 
 def write_bank(folder, count=4, name='bank'):
@@ -281,7 +308,8 @@ def test_own_classes_and_layouts_can_be_learnt(tmp_path, capsys):
 
 def test_the_width_can_be_chosen(tmp_path, capsys):
     bank, out = write_bank(tmp_path), tmp_path / 'run'
-    assert main(command(bank, out, '--epochs', 1, '--mosaic', 0.5, *NARROW)[3:]) == 0
+    options = '--epochs', 1, '--mosaic', 0.5, '--workers', 1, *NARROW
+    assert main(command(bank, out, *options)[3:]) == 0
     network, specification = checkpoint.load(out / 'detector.safetensors')
     assert specification.arguments == {'widths': [8, 16, 24, 32, 40], 'neck': 24}
     assert network.backbone.widths == (24, 32, 40)

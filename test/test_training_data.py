@@ -53,6 +53,21 @@ def test_boxes_are_clipped_and_empty_ones_dropped_and_crowds_ignored(tmp_path):
     assert sample.ignored.tolist() == [False, True]
 
 
+def test_coco_says_which_classes_were_labelled_on_an_image(tmp_path):
+    path = banks.coco(tmp_path, [annotation([5, 5, 9, 9])])
+    content = json.loads(path.read_text())
+    assert read(path).images[0].labelled is None
+    content['images'][0]['labelled'] = [1, 6]
+    path.write_text(json.dumps(content))
+    bank = read(path).mapped({'vehicle': 'lorry', 'car': 'car'})
+    assert bank.images[0].load().labelled == ('car', 'lorry')
+    assert bank.only(['car']).images[0].labelled == ('car',)
+    content['images'][0]['labelled'] = [1, 99]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"images\[0\]: 'labelled' must be .*99"):
+        read(path)
+
+
 @pytest.mark.parametrize('place', ['bank', '.', 'images', '../val2017'])
 def test_coco_images_are_found_where_tools_put_them(tmp_path, place):
     folder = tmp_path / 'annotations'
@@ -392,16 +407,6 @@ def test_shrinking_scales_boxes_and_never_enlarges():
     np.testing.assert_allclose(small.boxes, [[14.1, 7.1, 28.2, 21.3]], rtol=1e-4)
     assert small.ignored.tolist() == [True]
     assert sample.shrunk(1000) is sample
-
-
-def test_ignored_boxes_are_painted_but_not_over_labelled_ones():
-    image = np.full((30, 40, 3), 200, dtype=np.uint8)
-    sample = Sample(image, np.array([[0, 0, 20, 20], [10, 10, 15, 30]], np.float32),
-                    np.array(['DontCare', 'car']), np.array([True, False]))
-    seen = sample.without_ignored()
-    assert seen.labels.tolist() == ['car']
-    assert seen.image[5, 5, 0] == 114 and seen.image[12, 12, 0] == 200
-    assert (image == 200).all()
 
 
 def test_crops_are_the_objects_with_a_margin():

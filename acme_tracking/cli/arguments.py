@@ -17,6 +17,13 @@ def share(text: str) -> float:
     return float(text)
 
 
+def whole(text: str) -> int:
+    """Return a whole number from 0."""
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
+
+
 def count(text: str) -> int:
     """Return a whole number above 0."""
     if int(text) < 1:

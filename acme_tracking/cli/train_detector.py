@@ -1,10 +1,15 @@
 """`acme_tracking train detector`: train the detector on image banks of any layout."""
 from __future__ import annotations
 
-from acme_tracking.cli.arguments import class_name, count, positive, share
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
+
+from acme_tracking.cli.arguments import class_name, count, positive, share, whole
 from acme_tracking.labels import CLASSES
 from acme_tracking.share import shipped_weights
 from acme_tracking.training.data import (
+    Bank,
     labels_for,
     read,
     read_mapping,
@@ -51,6 +56,12 @@ def add_arguments(parser) -> None:
                         '32 64 128 224, or those of --start, which may be widened)')
     parser.add_argument('--neck', type=count, metavar='N',
                         help='channels of merged maps and head (default: 64, or as --start)')
+    parser.add_argument('--first-size', type=positive, default=defaults.first_side,
+                        metavar='SHARE', help='size of the images until the last third of the '
+                        'training; below 1 saves time on a CPU (default: %(default)s)')
+    parser.add_argument('--often', type=positive, nargs='+', default=(), metavar='N',
+                        help='draw N times as often as its size says from the first --data bank, '
+                        'from the second, ...')
     parser.add_argument('--mosaic', type=share, default=defaults.mosaic, metavar='SHARE',
                         help='images that are made of four, until the last part of the training '
                         '(default: %(default)s)')
@@ -60,6 +71,10 @@ def add_arguments(parser) -> None:
     parser.add_argument('--save-every', type=positive, default=60.0, metavar='SECONDS',
                         help='how often the state to resume from is written')
     parser.add_argument('--seed', type=int, default=defaults.seed)
+    parser.add_argument('--workers', type=whole, default=0, metavar='N',
+                        help='processes that read images and make batches, for a GPU: one for '
+                        'each CPU core but one; the result is the same with any number (default: '
+                        '%(default)s, batches are made by the process that trains)')
     parser.add_argument('--threads', type=count, help='CPU threads; all cores if not given')
 
 
@@ -79,19 +94,20 @@ def run(arguments) -> int:
         raise ValueError('nothing to train on: give --data BANK or --scenes N')
     rate = arguments.rate or (START_RATE if arguments.start else Knobs.rate)
     knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed,
-                  mosaic=arguments.mosaic, keep=arguments.keep)
+                  mosaic=arguments.mosaic, keep=arguments.keep, often=tuple(arguments.often),
+                  first_side=arguments.first_size)
     network = {name: value for name in ('widths', 'neck')
                if (value := getattr(arguments, name)) is not None}
     start = shipped_weights() if arguments.start == 'shipped' else arguments.start
     banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
-    banks = [[sample.without_ignored().shrunk(round(1.3 * knobs.side)) for sample in reading(bank)]
-             for bank in banks]
+    banks = [loaded(bank, round(1.3 * knobs.side), arguments.workers) for bank in banks]
     validation = {name: list(reading(bank)) for name, bank in validation.items()}
     summary = train(banks, validation, arguments.out, epochs=arguments.epochs,
                     minutes=arguments.minutes, resume=arguments.resume, knobs=knobs,
                     network=network, classes=arguments.classes or CLASSES, start=start,
-                    threads=arguments.threads, save_every=arguments.save_every)
+                    threads=arguments.threads, save_every=arguments.save_every,
+                    workers=arguments.workers)
     if summary is not None:
         print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '
               f'mean AP50 {summary["ap50"]:.3f} at the end; detector.safetensors has '
@@ -117,9 +133,19 @@ def _banks(arguments):
     return banks, named
 
 
-def reading(bank):
+def reading(bank, total=None):
     """Return the samples of a bank, with a bar while they are read."""
-    return tqdm(bank, unit='image', desc='reading', leave=False)
+    return tqdm(bank, unit='image', desc='reading', leave=False, total=total)
+
+
+def loaded(bank, side, workers):
+    """Return the samples of a bank, none larger than `side` * `side`, read by so many threads."""
+    if not workers or not isinstance(bank, Bank):
+        return [sample.shrunk(side) for sample in reading(bank)]
+    parts = [replace(bank, images=[image]) for image in bank.images]
+    with ThreadPoolExecutor(workers) as pool:
+        samples = pool.map(lambda part: [sample.shrunk(side) for sample in part], parts)
+        return list(chain.from_iterable(reading(samples, len(parts))))
 
 
 def chosen(bank, mapping, classes):

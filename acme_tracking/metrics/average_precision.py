@@ -20,7 +20,8 @@ def evaluate(detector, samples) -> Score:
     """Return what `detector`, image -> Detections, finds on labelled samples."""
     score = Score()
     for sample in samples:
-        score.add(detector(sample.image), sample.boxes, sample.labels, sample.ignored)
+        score.add(detector(sample.image), sample.boxes, sample.labels, sample.ignored,
+                  sample.labelled)
     return score
 
 
@@ -35,14 +36,21 @@ class Score:
         """Start with nothing seen."""
         self._images = []
 
-    def add(self, detections, boxes, labels, ignored=None) -> None:
+    def add(self, detections, boxes, labels, ignored=None, labelled=None) -> None:
         """
         Add one image: Detections, truth boxes (N, 4), their labels (N,) and which to ignore (N,).
 
-        What is found on an ignored box of its class, or of DONT_CARE, is neither right nor wrong.
+        What is found on an ignored box of its class, or of DONT_CARE, is neither right nor wrong;
+        nor is what is of other classes than `labelled`, unless that is None.
         """
         ignored = np.zeros(len(labels), dtype=bool) if ignored is None else np.asarray(ignored)
-        self._images.append((detections, as_boxes(boxes), np.asarray(labels, dtype=str), ignored))
+        boxes, labels = as_boxes(boxes), np.asarray(labels, dtype=str)
+        if labelled is not None:
+            names = [*labelled, DONT_CARE, *(VEHICLES if VEHICLE in labelled else ())]
+            detections = detections.select(np.isin(detections.labels, names))
+            known = np.isin(labels, names)
+            boxes, labels, ignored = boxes[known], labels[known], ignored[known]
+        self._images.append((detections, boxes, labels, ignored))
 
     def classes(self) -> list:
         """Return the classes that the truth holds, sorted."""

@@ -7,6 +7,7 @@ one image.
 """
 from __future__ import annotations
 
+from acme_tracking.geometry import is_proper
 from acme_tracking.training.data import Sample
 import cv2
 import numpy as np
@@ -17,13 +18,17 @@ MOSAIC_SCALE = (0.8, 2.2)  # larger, because each part is only about a quarter o
 SMALL = 20.0  # pixels: views shrink further as long as objects stay that large, ...
 SMALLEST_SCALE = 0.35  # ... down to this: near people and motorcycles teach what far ones are
 ASPECT = (0.8, 1.7)  # mostly wider: squares of the bank were squeezed from 16:9 pictures
-KEPT_SHARE = 0.35  # a box of which the crop leaves less is dropped
-KEPT_SIDE = 3.0  # pixels: a box smaller than that shows nothing
+KEPT_SHARE = 0.35  # a box of which the crop leaves less is ignored: who can tell what it shows?
+KEPT_SIDE = 3.0  # pixels: so is a box that is smaller
 COVERED = 0.3  # share of views with plain or striped patches on them, which are no objects
 PATCH_SIDE = (0.04, 0.3)  # square root of the area of a patch, in sides of the canvas
 PATCH_ASPECT = (0.2, 5.0)
 GREY = 0.1  # share of views without colour, as from infrared and mono cameras
 BLUR = 0.1  # share of blurred views
+NOISE = 0.1  # share of views with noise, as at night, ...
+NOISES = (2.0, 12.0)  # ... and its standard deviation
+COMPRESSED = 0.15  # share of views with the blocks of a strong compression, ...
+QUALITIES = (15, 60)  # ... and the quality of it as JPEG
 
 
 def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
@@ -38,7 +43,8 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     if not calm:
         stretch = np.sqrt(_log_uniform(rng, ASPECT))
         fit = np.sqrt(scales_xy.prod())
-        scale = _log_uniform(rng, (_lowest_scale(sample.boxes * fit, scales), scales[1]))
+        lowest = _lowest_scale(sample.boxes[~sample.ignored] * fit, scales)
+        scale = _log_uniform(rng, (lowest, scales[1]))
         scales_xy = fit * scale * np.array([stretch, 1 / stretch])
     flip = rng.random() < 0.5
     span = scales_xy * (image_width, image_height)
@@ -55,13 +61,14 @@ def view(sample: Sample, size, rng, scales=SCALE, calm=False) -> Sample:
     corners = sample.boxes.reshape(-1, 2, 2) * factors + offset
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     boxes, kept = _visible(boxes.astype(np.float32), width, height)
-    boxes, labels = boxes[kept], sample.labels[kept]
+    seen = is_proper(boxes)
+    boxes, labels, ignored = boxes[seen], sample.labels[seen], (sample.ignored | ~kept)[seen]
     if calm:
-        return Sample(image, boxes, labels)
+        return Sample(image, boxes, labels, ignored)
     if rng.random() < COVERED:
-        kept = cover(image, boxes, rng)
-        boxes, labels = boxes[kept], labels[kept]
-    return Sample(recolour(image, rng), boxes, labels)
+        kept = cover(image, boxes, rng) | ignored
+        boxes, labels, ignored = boxes[kept], labels[kept], ignored[kept]
+    return Sample(worsen(recolour(image, rng), rng), boxes, labels, ignored)
 
 
 def mosaic(samples, size, rng) -> Sample:
@@ -69,14 +76,15 @@ def mosaic(samples, size, rng) -> Sample:
     width, height = size
     x, y = (int(length * rng.uniform(0.35, 0.65)) for length in size)
     canvas = np.empty((height, width, 3), dtype=np.uint8)
-    boxes, labels = [], []
+    boxes, labels, ignored = [], [], []
     corners = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
     for sample, (left, top, right, bottom) in zip(samples, corners):
         part = view(sample, (right - left, bottom - top), rng, MOSAIC_SCALE)
         canvas[top:bottom, left:right] = part.image
         boxes.append(part.boxes + np.array([left, top] * 2, dtype=np.float32))
         labels.append(part.labels)
-    return Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
+        ignored.append(part.ignored)
+    return Sample(canvas, *map(np.concatenate, (boxes, labels, ignored)))
 
 
 def _lowest_scale(boxes, scales) -> float:
@@ -152,6 +160,17 @@ def recolour(image, rng):
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if rng.random() < BLUR:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.2))
+    return image
+
+
+def worsen(image, rng):
+    """Return the image as a cheap camera or a thin line would bring it: noise, compression."""
+    if rng.random() < NOISE:
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * _log_uniform(rng, NOISES)
+        image = (image + noise).round().clip(0, 255).astype(np.uint8)
+    if rng.random() < COMPRESSED:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*QUALITIES))]
+        image = cv2.imdecode(cv2.imencode('.jpg', image, quality)[1], cv2.IMREAD_COLOR)
     return image
 
 

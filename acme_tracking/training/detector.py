@@ -8,7 +8,8 @@ happened.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 import json
 import math
 from pathlib import Path
@@ -23,8 +24,9 @@ from acme_tracking.labels import CLASSES
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
 from acme_tracking.networks.weights import load_torch
 from acme_tracking.training.augmentation import mosaic, view
-from acme_tracking.training.data import labels_for, Sample
-from acme_tracking.training.objective import class_weights, loss
+from acme_tracking.training.batches import Batches, Length
+from acme_tracking.training.data import labels_for
+from acme_tracking.training.objective import class_weights, IGNORED, loss
 from acme_tracking.training.optimizer import MuonAdamW
 from acme_tracking.training.processes import Processes
 from acme_tracking.training.report import write_training_report
@@ -32,6 +34,7 @@ from acme_tracking.training.warm_start import warm_start
 import cv2
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 ASPECTS = ((1, 1), (4, 3), (16, 9))  # of the canvas, one for each batch
@@ -54,7 +57,8 @@ class Knobs:
     side: int = 384  # input size of the finished network
     first_side: float = 0.65  # share of `side` for a start: small images teach most of it fast
     grow: tuple = (0.7, 0.9)  # from and to which share of the training images grow to full size
-    bank_power: float = 0.9  # a bank is drawn from as often as its size to this power says
+    bank_power: float = 0.9  # a bank is drawn from as often as its size to this power says, ...
+    often: tuple = ()  # ... times its entry here, in the order of the banks, 1 where none is
     mosaic: float = 0.25  # share of mosaics; more only pays in trainings of many hours
     calm: float = 0.35  # last share of the training, without mosaics and half without warps
     keep: float = 0.0  # share of the first weights in the mean that is the result; see `result`
@@ -66,6 +70,10 @@ class Knobs:
                              f'got {self.batch}, {self.rate} and {self.side}')
         if not 0 <= self.keep < 1:
             raise ValueError(f'keep must be from 0 to below 1, got {self.keep}')
+        if not 0 < self.first_side <= 1:
+            raise ValueError(f'first_side must be above 0 and at most 1, got {self.first_side}')
+        if not all(factor > 0 for factor in self.often):
+            raise ValueError(f'often must be numbers above 0, got {self.often}')
 
 
 class DivergenceError(ValueError):
@@ -74,7 +82,7 @@ class DivergenceError(ValueError):
 
 def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs=None,
           network=None, classes=CLASSES, start=None, threads=None, progress=True,
-          save_every=60.0):
+          save_every=60.0, workers=0):
     """
     Train a detector; return the summary that it also writes to `out`/metrics.json.
 
@@ -82,13 +90,16 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
     validation: name -> list of Sample.
     epochs or minutes: how long; with minutes the rate's cosine follows the clock.  resume: go on
     from `out`/state.pt, written every `save_every` seconds.  network: arguments of the
-    architecture.  start: a checkpoint whose weights are the first ones, as `warm_start` says.  The
+    architecture.  start: a checkpoint whose weights are the first ones, as `warm_start` says.
+    workers: how many processes make batches beside this one, which does it itself with 0.  The
     best weights, by the mean AP50 over the validation sets, are `out`/detector.safetensors, the
     last ones `out`/last.safetensors; `out`/report.html shows how it went.  Raises DivergenceError
     when the loss is not finite.
 
     Under torchrun every process calls this with the same arguments; the first one has the summary.
     """
+    if knobs and len(knobs.often) > len(banks):
+        raise ValueError(f'often has {len(knobs.often)} numbers, but there are {len(banks)} banks')
     if not banks or not all(map(len, banks)):
         raise ValueError('nothing to train on: every bank must hold an image')
     if not all(map(len, validation.values())):
@@ -103,12 +114,15 @@ def train(banks, validation, out, epochs=None, minutes=None, resume=False, knobs
         run.restore()
     images = run.knobs.batch * processes.count
     steps = math.ceil(epochs * sum(map(len, banks)) / images) if epochs else None
+    length = Length(steps, minutes, run.seconds)
+    batches = run.batches(banks, length, workers)
     with tqdm(total=steps, initial=run.step, unit='step', dynamic_ncols=True,
               disable=not (progress and processes.first)) as bar:
-        while (done := run.share(steps, minutes)) < 1:
-            bar.set_postfix(run.train_step(banks, done), done=f'{done:.1%}', refresh=False)
+        while (done := length.share(run.step)) < 1:
+            bar.set_postfix(run.train_step(batches, done), done=f'{done:.1%}', refresh=False)
+            length.seconds = run.seconds
             bar.update()
-            due = int(VALIDATIONS * run.share(steps, minutes)) > int(VALIDATIONS * done)
+            due = int(VALIDATIONS * length.share(run.step)) > int(VALIDATIONS * done)
             if processes.first and due:
                 run.validate(validation, bar)
             if processes.first and time.monotonic() - run.saved > save_every:
@@ -153,24 +167,26 @@ class _Run:
 
     def count(self, banks):
         """Let rare classes of the banks count more."""
-        labels = np.concatenate([sample.labels for bank in banks for sample in bank])
+        labels = np.concatenate([sample.labels[~sample.ignored]
+                                 for bank in banks for sample in bank])
         self.class_weights = torch.from_numpy(
             class_weights(labels, self.specification.classes)).to(self.device)
 
-    def share(self, steps, minutes):
-        """Return how much of the training is done, 0 to 1."""
-        return max(self.step / steps if steps else 0.0,
-                   self.seconds / (60 * minutes) if minutes else 0.0)
+    def batches(self, banks, length, workers):
+        """Return an iterator over the batches of the steps to come, as tensors."""
+        make = partial(make_batch, banks, self.knobs, self.specification.classes)
+        count, rank = self.processes.count, self.processes.rank
+        return Batches(make, length, count).stream(
+            self.step * count + rank, workers, pinned=self.device.type == 'cuda')
 
-    def train_step(self, banks, done):
+    def train_step(self, batches, done):
         """Take one step; return what the progress bar shows."""
         knobs, started = self.knobs, time.monotonic()
         rate = knobs.rate * min(1.0, max((self.step + 1) / knobs.warmup, done / WARMUP_SHARE)) \
             * (0.02 + 0.98 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
-        number = self.step * self.processes.count + self.processes.rank
-        images, *objects = make_batch(banks, knobs, self.specification.classes, done, number)
+        images, *objects = next(batches)
         self.network.train()
         value, parts = self._loss(self.parallel, images, objects)
         mean = self.processes.mean(value.item())
@@ -192,13 +208,14 @@ class _Run:
 
     def _loss(self, network, images, objects):
         """Return the loss, and its parts, of images uint8 (B, H, W, 3) and their objects."""
-        images = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+        images, *objects = (each.to(self.device, non_blocking=True)
+                            for each in (images, *objects))
+        images = images.permute(0, 3, 1, 2)
         images = (images.float() - self.mean) / self.std
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
             predictions = network(images)
         centers, _ = points(images.shape[-2:], self.network.strides, self.device)
-        return loss(predictions, centers, *(torch.from_numpy(each).to(self.device)
-                                            for each in objects), self.class_weights)
+        return loss(predictions, centers, *objects, self.class_weights)
 
     def _note(self, value):
         """Add the loss of a step to the curve of [step, mean loss]."""
@@ -252,13 +269,13 @@ class _Run:
         samples, losses = samples[::max(1, len(samples) // LOSS_IMAGES)], []
         network.eval()
         for sample in samples:
-            sample = sample.without_ignored()
             height, width = sample.image.shape[:2]
             size = input_size(width, height, self.specification.input_size)
             factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
-            sample = Sample(cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA),
-                            sample.boxes * factors, sample.labels)
-            images, *objects = _collate([sample], self.specification.classes)
+            sample = replace(sample, boxes=sample.boxes * factors, image=cv2.resize(
+                sample.image, size, interpolation=cv2.INTER_AREA))
+            images, *objects = map(torch.from_numpy,
+                                   _collate([sample], self.specification.classes))
             losses.append(self._loss(network, images, objects)[0].item())
         return float(np.mean(losses))
 
@@ -319,25 +336,28 @@ def check_knobs(path, begun: dict, knobs) -> None:
 @torch.no_grad()
 def _move(network, state, share):
     """Move the weights of a network by a share of the way towards those of `state`."""
+    pairs = {True: [], False: []}
     for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point():
-            tensor.lerp_(state[name], share)
-        else:
-            tensor.copy_(state[name])
+        pairs[tensor.is_floating_point()].append((tensor, state[name]))
+    # all at once: a GPU takes longer to be told of 300 small steps than to do them
+    get_ema_multi_avg_fn(1 - share)(*zip(*pairs[True]), 0)
+    for tensor, other in pairs[False]:
+        tensor.copy_(other)
 
 
 def make_batch(banks, knobs, classes, done, number):
     """
     Return images uint8 (B, H, W, 3) and the N objects in all of them.
 
-    The objects are boxes float32 (N, 4), labels int64 (N,) and the index int64 (N,) of the image
-    that each is in.  `done` in [0, 1] is the progress of the training, which sets the size of the
-    images; `number` is that of the batch.
+    The objects are boxes float32 (N, 4), labels int64 (N,), or IGNORED, and the index int64 (N,)
+    of the image that each is in.  `done` in [0, 1] is the progress of the training, which sets the
+    size of the images; `number` is that of the batch.
     """
     rng = np.random.default_rng((knobs.seed, number))
     side = knobs.side * float(np.interp(done, knobs.grow, (knobs.first_side, 1.0)))
     size = input_size(*ASPECTS[rng.integers(len(ASPECTS))], side * rng.uniform(0.85, 1.15))
     shares = np.array([len(bank) for bank in banks]) ** knobs.bank_power
+    shares[:len(knobs.often)] *= knobs.often
     calm = done > 1 - knobs.calm
     samples = []
     for _ in range(knobs.batch):
@@ -354,7 +374,8 @@ def make_batch(banks, knobs, classes, done, number):
 def _collate(samples, classes):
     """Stack the images of samples and list their objects, as `loss` wants them."""
     index = {label: number for number, label in enumerate(labels_for(classes))}
-    labels = [index[label] for sample in samples for label in sample.labels]
+    labels = [IGNORED if ignored else index[label] for sample in samples
+              for label, ignored in zip(sample.labels, sample.ignored)]
     counts = [len(sample.boxes) for sample in samples]
     return (np.stack([sample.image for sample in samples]),
             np.concatenate([sample.boxes for sample in samples]),

@@ -15,6 +15,7 @@ SCORE_POWER, IOU_POWER = 0.5, 6.0  # fit = score ** 0.5 * iou ** 6, as in YOLOv8
 REACH = 8.0  # pixels: an object smaller than two such still gets the points beside its centre
 BOX_WEIGHT, OBJECT_WEIGHT, CLASS_WEIGHT = 5.0, 1.0, 1.5
 NEGATIVE_FOCUS = 1.5  # background is weighted by score ** 1.5, as most of it is easy
+IGNORED = -1  # label of a box that is neither object nor background
 CROWD = 0.5  # an image counts by its number of objects to the power of one minus this
 BALANCE = 0.5  # a class counts by its frequency to the power of minus this
 
@@ -50,9 +51,7 @@ def assign(boxes, scores, centers, truth, image):
     of each.  Returns for each point the index of its object (B, P), or -1, and its quality (B, P)
     in [0, 1].
     """
-    middle, half = (truth[:, :2] + truth[:, 2:]) / 2, (truth[:, 2:] - truth[:, :2]) / 2
-    offset = (centers - middle[:, None]).abs()
-    inside = (offset < half.clamp(min=REACH)[:, None]).all(dim=-1)
+    inside = _inside(centers, truth)
     overlap = overlap_of(boxes[image], truth) * inside
     fit = scores.clamp(min=1e-6) ** SCORE_POWER * overlap ** IOU_POWER
     least = fit.topk(min(CANDIDATES, len(centers)), dim=1).values[:, -1:]
@@ -68,6 +67,19 @@ def assign(boxes, scores, centers, truth, image):
     owner[image[index], point] = index
     quality[image[index], point] = (fit * scale[:, None])[index, point]
     return owner, quality
+
+
+def _inside(centers, boxes):
+    """Tell which of the points (P, 2) are inside each of the boxes (N, 4), bool (N, P)."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    offset = (centers - middle[:, None]).abs()
+    return (offset < half.clamp(min=REACH)[:, None]).all(dim=-1)
+
+
+def _points_in(boxes, image, centers, count):
+    """Tell which points of `count` images are in any of the boxes (N, 4), bool (count, P)."""
+    found = torch.zeros(count, len(centers), device=centers.device)
+    return found.index_add_(0, image, _inside(centers, boxes).to(found.dtype)) > 0
 
 
 def class_weights(labels, classes):
@@ -87,10 +99,14 @@ def loss(predictions, centers, truth, labels, image, weights):
     Return the mean loss of a batch and its parts as floats.
 
     predictions: what the network returns for B images; truth (N, 4) are the objects of all of
-    them, labels (N,) their classes as the network counts its C, or C for a vehicle of unknown
-    kind, and image (N,) says to which image each belongs.  weights (C,) are :func:`class_weights`.
+    them, labels (N,) their classes as the network counts its C, C for a vehicle of unknown kind,
+    or IGNORED, and image (N,) says to which image each belongs.  weights (C,) are
+    :func:`class_weights`.  Points in an ignored box that belong to no object cost nothing.
     """
     boxes, objectness, classes = predictions
+    doubtful = labels == IGNORED
+    ignored = _points_in(truth[doubtful], image[doubtful], centers, len(boxes))
+    truth, labels, image = (each[~doubtful] for each in (truth, labels, image))
     per_class = torch.cat([classes.detach().softmax(dim=2),
                            torch.ones_like(objectness)[..., None]], dim=2)
     scores = objectness.detach().sigmoid()[image] * per_class[image, :, labels]
@@ -102,7 +118,7 @@ def loss(predictions, centers, truth, labels, image, weights):
     total = (found * share).sum().clamp(min=1.0)
     box = 1 - distance_iou(boxes[positive], truth[mine])
     box = (box * weight * share[image[mine]]).sum() / total
-    objects = (_objectness_loss(objectness, quality, positive) * share).sum() / total
+    objects = (_objectness_loss(objectness, quality, positive, ignored) * share).sum() / total
     kinds = _class_loss(classes[positive], labels[mine], weight, image[mine], weights)
     parts = {'box': box, 'object': objects, 'class': kinds}
     value = BOX_WEIGHT * box + OBJECT_WEIGHT * objects + CLASS_WEIGHT * kinds
@@ -125,13 +141,14 @@ def _class_loss(logits, labels, weight, image, class_weight):
     return (functional.cross_entropy(logits, labels, reduction='none') * share).sum()
 
 
-def _objectness_loss(logits, quality, positive):
+def _objectness_loss(logits, quality, positive, ignored):
     """
     Return the summed loss of objectness of every image (B,).
 
     Points of objects learn their quality by cross entropy, the others learn 0, weighted by how
-    wrong they are (quality focal loss, Li et al., 2020).
+    wrong they are (quality focal loss, Li et al., 2020), unless they are `ignored`.
     """
     found = functional.binary_cross_entropy_with_logits(logits, quality, reduction='none')
     others = functional.softplus(logits) * logits.detach().sigmoid() ** NEGATIVE_FOCUS
+    others = others.masked_fill(ignored, 0.0)
     return torch.where(positive, found, others).sum(dim=1)

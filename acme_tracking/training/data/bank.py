@@ -16,7 +16,6 @@ from acme_tracking.training.data.images import decode
 import cv2
 import numpy as np
 
-GREY = 114  # paint of ignored boxes, as outside of an augmented image
 SMALLEST_CROP = 8.0  # pixels: a crop of which a side is shorter shows nothing
 
 logger = logging.getLogger(__name__)
@@ -38,12 +37,15 @@ class Sample:
     boxes: float32 (N, 4) in pixels of it.
     labels: str (N,), class names.
     ignored: bool (N,), boxes that are neither to be found nor wrong when found; none by default.
+    labelled: names of the only classes that were labelled on this image, or None for all: what is
+    found of others is neither right nor wrong.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
     ignored: np.ndarray | None = None
+    labelled: tuple | None = None
 
     def __post_init__(self):
         """Fill in that nothing is ignored."""
@@ -61,21 +63,6 @@ class Sample:
         factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
         return replace(self, image=image, boxes=self.boxes * factors)
 
-    def without_ignored(self) -> Sample:
-        """
-        Return the sample as a training wants it: ignored boxes are gone, and painted grey.
-
-        What cannot be seen teaches neither object nor background; labelled boxes stay visible.
-        """
-        if not self.ignored.any():
-            return self
-        image, kept = self.image.copy(), ~self.ignored
-        for paint, boxes in ((np.full_like(image, GREY), self.boxes[self.ignored]),
-                             (self.image, self.boxes[kept])):
-            for left, top, right, bottom in boxes.round().astype(int):
-                image[top:bottom, left:right] = paint[top:bottom, left:right]
-        return Sample(image, self.boxes[kept], self.labels[kept])
-
 
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
@@ -85,6 +72,7 @@ class LabelledImage:
     path: the image file.
     size: (width, height) in pixels; (0, 0) when the file cannot tell.
     boxes, labels, ignored: as in Sample, but as they are labelled, also outside of the image.
+    labelled: as in Sample.
     """
 
     path: Path
@@ -92,13 +80,14 @@ class LabelledImage:
     boxes: np.ndarray
     labels: np.ndarray
     ignored: np.ndarray
+    labelled: tuple | None = None
 
     @classmethod
-    def of(cls, path, size, objects) -> LabelledImage:
+    def of(cls, path, size, objects, labelled=None) -> LabelledImage:
         """Return the image with `objects`, a list of (box x1 y1 x2 y2, label, ignored)."""
         boxes, labels, ignored = zip(*objects) if objects else ((), (), ())
         return cls(Path(path), tuple(size), as_boxes(boxes), np.array(labels, dtype=str),
-                   np.array(ignored, dtype=bool))
+                   np.array(ignored, dtype=bool), labelled)
 
     def load(self) -> Sample:
         """
@@ -113,7 +102,8 @@ class LabelledImage:
                              f'{self.size[0]} x {self.size[1]}')
         boxes = clip(self.boxes, width, height)
         proper = is_proper(boxes)
-        return Sample(image, boxes[proper], self.labels[proper], self.ignored[proper])
+        return Sample(image, boxes[proper], self.labels[proper], self.ignored[proper],
+                      self.labelled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,10 +165,13 @@ class Bank:
         images = []
         for image in self.images:
             labels = [rename(label) for label in image.labels.tolist()]
+            labelled = None if image.labelled is None else tuple(
+                name for each in image.labelled if (name := rename(each)) is not None)
             kept = np.array([label is not None for label in labels], dtype=bool)
             images.append(replace(
                 image, boxes=image.boxes[kept], ignored=image.ignored[kept],
-                labels=np.array([label for label in labels if label is not None], dtype=str)))
+                labels=np.array([label for label in labels if label is not None], dtype=str),
+                labelled=labelled))
         return replace(self, images=images)
 
 

@@ -6,11 +6,11 @@ import hashlib
 
 from acme_tracking.drawing import draw_labels
 from acme_tracking.geometry import is_proper
-from acme_tracking.training.data.bank import GREY
 import cv2
 import numpy as np
 
 OUTSIDE = 1.0  # pixels: a box may reach so far beyond the image, as rounding makes it
+GREY = 114  # around the images of the contact sheet
 SHEET = (4, 6)  # rows and columns of the contact sheet
 TILE = (320, 240)  # width and height of one image on it
 

@@ -22,7 +22,11 @@ def _file(path):
 
 
 def read(path: Path) -> list[LabelledImage]:
-    """Return the images of a COCO file; crowds are ignored boxes."""
+    """
+    Return the images of a COCO file; crowds are ignored boxes.
+
+    An image may have `labelled`, a list of the ids of the only categories labelled on it.
+    """
     path = _file(path)
     try:
         content = json.loads(path.read_text())
@@ -39,6 +43,7 @@ def read(path: Path) -> list[LabelledImage]:
     for where, entry in _entries(path, content, 'images', {'id': (int, str), 'file_name': str}):
         if entry['id'] in images:
             raise ValueError(f'{where}: id {entry["id"]!r} was there before')
+        _check_labelled(where, entry, names)
         images[entry['id']] = entry
         objects[entry['id']] = []
     for where, entry in _entries(path, content, 'annotations', {
@@ -52,8 +57,23 @@ def read(path: Path) -> list[LabelledImage]:
             (_box(where, entry['bbox']), names[entry['category_id']],
              bool(entry.get('iscrowd', 0))))
     folder = _folder(path, [entry['file_name'] for entry in images.values()])
-    return [LabelledImage.of(folder / entry['file_name'], _size(folder, entry), objects[key])
+    return [LabelledImage.of(folder / entry['file_name'], _size(folder, entry), objects[key],
+                             _labelled(entry, names))
             for key, entry in images.items()]
+
+
+def _check_labelled(where, entry, names):
+    """Raise ValueError when `labelled` is no list of the ids of categories."""
+    labelled = entry.get('labelled', [])
+    if not isinstance(labelled, list) or not all(
+            isinstance(each, (int, str)) and each in names for each in labelled):
+        raise ValueError(f"{where}: 'labelled' must be a list of ids of categories, got "
+                         f'{labelled!r}')
+
+
+def _labelled(entry, names):
+    """Return the names of the categories that were labelled on an image, None for all."""
+    return tuple(names[each] for each in entry['labelled']) if 'labelled' in entry else None
 
 
 def _entries(path, content, name, expected):

@@ -28,7 +28,8 @@ def to_coco(bank, out, progress=iter) -> int:
         raise ValueError(f'{out}: a COCO bank is written to a .json file')
     folder = _new(out.with_suffix(''), out)
     categories = {label: number for number, label in enumerate(
-        sorted({str(label) for image in bank.images for label in image.labels}), 1)}
+        sorted({str(label) for image in bank.images
+                for label in (*image.labels, *(image.labelled or ()))}), 1)}
     images, annotations = [], []
     for image in progress(bank.images):
         try:
@@ -40,6 +41,8 @@ def to_coco(bank, out, progress=iter) -> int:
         shutil.copyfile(image.path, name)
         images.append({'id': len(images) + 1, 'file_name': name.name,
                        'width': image.size[0], 'height': image.size[1]})
+        if image.labelled is not None:
+            images[-1]['labelled'] = [categories[label] for label in image.labelled]
         for box, label, ignored in zip(to_xywh(sample.boxes).astype(float).tolist(),
                                        sample.labels.tolist(), sample.ignored.tolist()):
             annotations.append({

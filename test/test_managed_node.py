@@ -2,6 +2,9 @@
 from dataclasses import dataclass
 import gc
 import os
+import signal
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -326,3 +329,58 @@ def test_a_misspelled_name_is_said_with_the_nearest(given, capfd):
 def test_a_value_out_of_range_in_a_file_is_an_error(given):
     with pytest.raises(ValueError, match=r'rate.*\[0.0, 10.0\], got 11.0'):
         given('    rate: 11.0\n')
+
+
+# A node that takes its time in one moment, until there is a line on its standard input.
+SLOW_NODE = """
+from dataclasses import dataclass
+import sys
+import time
+from acme_tracking.nodes.managed import ManagedNode
+from acme_tracking.nodes.running import exit_with, run
+
+@dataclass(frozen=True)
+class NoParameters:
+    pass
+
+class Slow(ManagedNode):
+    def __init__(self):
+        super().__init__('slow', NoParameters)
+    def configure(self):
+        self.pause('configure')
+        if sys.argv[1] == 'configure':
+            while self.context.ok():
+                time.sleep(0.01)
+            raise RuntimeError('it was asked to end')
+    def activate(self):
+        print('active', flush=True)
+    def deactivate(self):
+        self.pause('deactivate')
+    def pause(self, moment):
+        if sys.argv[1] == moment:
+            print(moment, flush=True)
+            sys.stdin.readline()
+            print('done', flush=True)
+
+exit_with(run(Slow))
+"""
+
+
+@pytest.mark.parametrize('moment', ['configure', 'deactivate'])
+def test_ctrl_c_breaks_off_nothing(moment):
+    """In a terminal launch interrupts a node for the second time while it ends."""
+    process = subprocess.Popen(
+        [sys.executable, '-c', SLOW_NODE, moment], text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        if moment == 'deactivate':
+            assert process.stdout.readline() == 'active\n'
+            process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == f'{moment}\n'
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate('\n', timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert printed.startswith('done\n')
+    assert 'Traceback' not in errors and 'cannot' not in errors, errors

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from collections import Counter
+import contextlib
 import functools
 import importlib
 import time
 
 from acme_tracking.bags.topics import quality_of_service, typestore
 from acme_tracking.bags.writing import BagWriter
+from acme_tracking.nodes.running import ros
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -74,16 +76,10 @@ def record(path, storage: str, topics, seconds: float = 0.0) -> dict[str, int]:
 
     Raises FileExistsError where there is something at `path` already.
     """
-    rclpy.init()
     end = time.monotonic() + (seconds or float('inf'))
-    try:
-        with BagWriter(path, storage) as writer:
-            node = BagRecorder(writer, topics)
-            try:
-                while time.monotonic() < end:
-                    rclpy.spin_once(node, timeout_sec=0.1)
-            except (KeyboardInterrupt, ExternalShutdownException):
-                pass
-            return dict(node.counts)
-    finally:
-        rclpy.try_shutdown()
+    with ros(), BagWriter(path, storage) as writer:
+        node = BagRecorder(writer, topics)
+        with contextlib.suppress(ExternalShutdownException):
+            while time.monotonic() < end:
+                rclpy.spin_once(node, timeout_sec=0.1)
+        return dict(node.counts)

@@ -220,7 +220,8 @@ class ManagedNode(LifecycleNode):
             getattr(self, moment)()
         except Exception as error:
             self._failure = f'cannot {moment}: {error}'
-            self.get_logger().error(self._failure)
+            if self.context.ok():
+                self.get_logger().error(self._failure)
             undo(state)
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS

@@ -3,20 +3,39 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
 
 import rclpy
 from rclpy.exceptions import InvalidHandle, ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
-from rclpy.signals import SignalHandlerOptions
+from rclpy.signals import install_signal_handlers, SignalHandlerOptions
 
 
 def now() -> int:
     """Return the time of an event in nanoseconds, on a clock that never goes back."""
     return time.monotonic_ns()
+
+
+@contextlib.contextmanager
+def ros():
+    """
+    Have ROS initialised; SIGINT and SIGTERM ask to end by shutting its context down.
+
+    Neither raises anything: launch repeats the SIGINT of a terminal, and a KeyboardInterrupt would
+    break off what the first has begun to end.
+    """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    # below the handlers of ROS, and still there when they are gone and the interpreter ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    install_signal_handlers(SignalHandlerOptions.ALL)
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()
 
 
 def run(node_type) -> int:
@@ -26,18 +45,14 @@ def run(node_type) -> int:
     The status is 1 when the node could not be made or started, or could not end what it began,
     which is logged, or the one that it finished with.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.ALL)
-    try:
-        with _until_interrupted():
-            try:
-                node = node_type()
-            except (ValueError, ParameterException) as error:
-                get_logger(node_type.__name__).fatal(f'cannot start: {error}')
-                return 1
-            return _spin(node)
-        return 0
-    finally:
-        rclpy.try_shutdown()
+    with ros(), _until_shut_down():
+        try:
+            node = node_type()
+        except (ValueError, ParameterException) as error:
+            get_logger(node_type.__name__).fatal(f'cannot start: {error}')
+            return 1
+        return _spin(node)
+    return 0
 
 
 def exit_with(status: int):
@@ -50,12 +65,10 @@ def exit_with(status: int):
 
 
 @contextlib.contextmanager
-def _until_interrupted():
-    """Pass over what is raised when the process is asked to end, which closes the context."""
+def _until_shut_down():
+    """Pass over what is raised because the context was shut down."""
     try:
         yield
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     except Exception:
         if rclpy.ok():
             raise
@@ -65,7 +78,7 @@ def _spin(node) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        with _until_interrupted():
+        with _until_shut_down():
             if not node.start():
                 return 1
             # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every

@@ -67,8 +67,9 @@ class TrackingParameters(RequestParameters):
         300, 'More objects are not followed; of the detections on an image the best count.',
         minimum=1, maximum=10000)
     looks_per_image: int = parameter(
-        64, 'With more objects the visual trackers of those in most doubt look at an image; the '
-        'others are predicted, and each has its turn on every third image at least.',
+        50, 'With more objects the visual trackers of those that have waited longest, and are in '
+        'most doubt, look at an image; the others are predicted, and none waits for more than '
+        'three images.',
         minimum=1, maximum=10000)
     confirm_score: float = parameter(
         0.5, 'A detection with this score is believed at once.', minimum=0.0, maximum=1.0)

@@ -6,10 +6,10 @@ Work is counted in looks: one visual tracker at one image.  A start costs about 
 from __future__ import annotations
 
 from acme_tracking.tracking.visual import can_be_moved
-import numpy as np
 
-# Every object is looked at on one of so many images, however many there are.
-LONGEST_WAIT = 3
+# Every object is looked at on one of so many images, however many there are: no box is older than
+# three images.
+TURN_AT_LEAST = 4
 # Looks that a correction may take, restarts and replay together, in those of one image.
 IMAGES_OF_CORRECTION = 2
 LOOKS_OF_A_START = 2
@@ -19,17 +19,15 @@ def whose(tracks, looks: int) -> list:
     """
     Return the tracks to look at on the next image, of those that are followed.
 
-    All of them, up to `looks`; else those that have waited longest allowed, and then those in most
-    doubt, at least one in LONGEST_WAIT.
+    All of them, up to `looks`; else those that have waited longest, and of these the ones in most
+    doubt, at least one in TURN_AT_LEAST.
     """
     followed = [track for track in tracks if track.is_followed]
-    looks = max(looks, -(-len(followed) // LONGEST_WAIT))
+    looks = max(looks, -(-len(followed) // TURN_AT_LEAST))
     if len(followed) <= looks:
         return followed
-    due = [track for track in followed if track.turns >= LONGEST_WAIT - 1]
-    others = sorted((track for track in followed if track.turns < LONGEST_WAIT - 1),
-                    key=lambda track: (-track.turns, np.nan_to_num(track.confidence), track.id))
-    return due + others[:max(0, looks - len(due))]
+    return sorted(followed, key=lambda track: (
+        -track.turns, track.confidence if track.confidence > 0 else 0.0, track.id))[:looks]
 
 
 def who_restarts(found, looks: int) -> list[bool]:

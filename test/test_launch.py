@@ -88,13 +88,14 @@ def test_real_run_in_a_namespace(graph):
     redetect = graph.node.create_client(Trigger, '/front/redetect')
     with launch('namespace:=front', 'source:=synthetic') as process:
         try:
-            graph.wait_until(lambda: any(message.detections for message in received), timeout=60)
-            names = set(graph.node.get_fully_qualified_node_names())
-            answer = graph.call(redetect, Trigger.Request(), timeout=30)
+            graph.wait_until(lambda: any(message.detections for message in received))
+            # names travel apart from messages, and may come later
+            graph.wait_until(lambda: {'/front/camera', '/front/detector', '/front/tracker'} <= set(
+                graph.node.get_fully_qualified_node_names()))
+            answer = graph.call(redetect, Trigger.Request())
         finally:
             os.killpg(process.pid, signal.SIGINT)
-            output = process.communicate(timeout=30)[0]
-    assert {'/front/camera', '/front/detector', '/front/tracker'} <= names
+            output = process.communicate(timeout=60)[0]
     assert answer.success and answer.message.startswith('stamp=')
     assert process.returncode == 0
     assert output.count('process has finished cleanly') == 3, output

@@ -1,6 +1,7 @@
 """The life of one object: tentative, confirmed, coasting, dropped."""
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from enum import Enum
 
@@ -108,7 +109,7 @@ class Track:
     def shift(self, stamp: int, box, score: float, label: str) -> None:
         """Take a detection on the image of `stamp` without a replay: move and resize all since."""
         (before,), (after,) = geometry.to_center(self.box_at(stamp)), geometry.to_center(box)
-        first = int(np.searchsorted(self._stamps, stamp))
+        first = bisect_left(self._stamps, stamp)
         for index in range(first, len(self._stamps)):
             moved = geometry.to_center(self._boxes[index])[0]
             moved[:2] += after[:2] - before[:2]
@@ -180,7 +181,7 @@ class Track:
         last_seen = len(self._weights) - 1
         while self._weights[last_seen] <= 0:
             last_seen -= 1
-        first = min(int(np.searchsorted(self._stamps, stamp)), last_seen)
+        first = min(bisect_left(self._stamps, stamp), last_seen)
         del self._stamps[:first], self._boxes[:first], self._weights[:first]
 
     def _record(self, stamp, box, weight):

@@ -23,7 +23,8 @@ def whose(tracks, looks: int) -> list:
     doubt, at least one in TURN_AT_LEAST.
     """
     followed = [track for track in tracks if track.is_followed]
-    looks = max(looks, -(-len(followed) // TURN_AT_LEAST))
+    due = sum(track.turns >= TURN_AT_LEAST - 1 for track in followed)
+    looks = max(looks, due, -(-len(followed) // TURN_AT_LEAST))
     if len(followed) <= looks:
         return followed
     return sorted(followed, key=lambda track: (

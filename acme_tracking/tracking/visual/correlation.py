@@ -48,8 +48,8 @@ SCALE_INERTIA, SCALE_INERTIA_RATE = 0.5, 0.3
 MINIMUM_SIZE = 4.0    # pixels
 # Each of the two filters is learned on every fourth look, in turn; more often is no better.
 TURNS = 4
-# In a crowd each is learned half as often, and the size is looked for on every third look.
-BRIEF_TURNS, BRIEF_SIZES = 8, 3
+# In a crowd each is learned a third as often, and the size is looked for on every fourth look.
+BRIEF_TURNS, BRIEF_SIZES = 12, 4
 # Objects in one set of array operations, at most: small enough for the processor's cache.
 CHUNK = 32
 THREADS = os.cpu_count() or 1

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from acme_tracking.annotated_video import AnnotatedVideo
+from acme_tracking.cli import main
 from acme_tracking.detections import Detections
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.scene import Scene
@@ -34,13 +35,13 @@ def frames_of(path):
     return count
 
 
-def test_a_folder_of_images_is_tracked_to_its_end(tmp_path):
+def test_a_folder_of_images_is_tracked_to_its_end_and_can_be_repeated(tmp_path, capsys):
     images, out = tmp_path / 'images', tmp_path / 'out'
     images.mkdir()
     scene = Scene(seed=4, rate=10, density=0.2)
     for index in range(25):
         cv2.imwrite(str(images / f'{index}.jpg'), scene.render(index))
-    process = demo(out, '--video', str(images))
+    process = demo(out, '--video', str(images), '--record')
     printed, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, errors
     assert f'/demo{process.pid}' in printed, 'a namespace of its own'
@@ -50,6 +51,9 @@ def test_a_folder_of_images_is_tracked_to_its_end(tmp_path):
     assert 1 <= frames_of(out / 'tracked.mp4') <= summary['tracked_images']
     assert sum(summary['requests'].values()) >= 1
     assert 'image delivery' in printed and 'tracked.mp4' in printed
+    assert f'acme_tracking repeat {out.resolve() / "events.jsonl"} {out / "bag"}' in printed
+    assert main(['repeat', str(out / 'events.jsonl'), str(out / 'bag')]) == 0
+    assert 'times tracks were published, 0 came out differently' in capsys.readouterr().out
 
 
 def test_ctrl_c_ends_it_and_leaves_what_was_recorded(tmp_path):

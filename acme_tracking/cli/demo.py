@@ -46,29 +46,42 @@ def run(arguments) -> int:
     """Run until the source ends or Ctrl-C; return 0 when a summary was written."""
     if arguments.seconds is None:
         arguments.seconds = 20.0 if arguments.video == 'synthetic' else 0.0
-    parameters = arguments.params_file or share('config/tracking.yaml')
-    if not parameters.is_file():
-        raise ValueError(f'--params-file must be a file, got {parameters}')
-    weights = {}
-    if arguments.weights is not None:
-        if not arguments.weights.is_file():
-            raise ValueError(f'--weights must be a file, got {arguments.weights}')
-        weights = {'weights': str(arguments.weights)}
-    summary, bag = arguments.out / 'summary.json', arguments.out / 'bag'
+    arguments.params_file = arguments.params_file or share('config/tracking.yaml')
+    for name in 'params_file', 'weights':
+        path = getattr(arguments, name)
+        if path is not None and not path.is_file():
+            raise ValueError(f'--{name.replace("_", "-")} must be a file, got {path}')
+    out = arguments.out
+    summary, bag, log = out / 'summary.json', out / 'bag', (out / 'events.jsonl').resolve()
+    out.mkdir(parents=True, exist_ok=True)
     summary.unlink(missing_ok=True)
-    log = {}
     if arguments.record:
-        log = {'event_log': str((arguments.out / 'events.jsonl').resolve())}
         shutil.rmtree(bag, ignore_errors=True)
-        arguments.out.mkdir(parents=True, exist_ok=True)
+    failed = play(arguments, bag, log)
+    if failed:
+        print(f'The {failed} ended early; its messages stand above.', file=sys.stderr)
+    if failed or not summary.exists():
+        return 1
+    print_summary(json.loads(summary.read_text()))
+    print(f'\nSee {out / "tracked.mp4"} and {summary}.')
+    if arguments.record:
+        print(f'Repeat it: acme_tracking repeat {log} {bag}')
+    return 0
+
+
+def play(arguments, bag: Path, log: Path) -> str | None:
+    """Run the nodes to the end of the source; return the name of one that failed."""
     namespace = f'/demo{os.getpid()}'  # of its own: two demos do not hear each other
     print(f'Tracking {arguments.video} in the namespace {namespace}; stop with Ctrl-C.',
           flush=True)
-    processes = Processes(parameters, arguments.transport, namespace)
+    processes = Processes(arguments.params_file, arguments.transport, namespace)
+    failed = None
     try:
-        processes.start('detector', **weights)  # first, as it takes longest
+        # the detector first, as it takes longest
+        processes.start('detector', **({'weights': str(arguments.weights)}
+                                       if arguments.weights else {}))
         processes.start('recorder', out=str(arguments.out))
-        processes.start('tracker', **log)
+        processes.start('tracker', **({'event_log': str(log)} if arguments.record else {}))
         if arguments.record:
             processes.record(bag, RECORDED)
         processes.start('camera', source=arguments.video, duration=arguments.seconds,
@@ -76,19 +89,10 @@ def run(arguments) -> int:
                         wait_for_subscribers=CONSUMERS + arguments.record)
         failed = processes.wait_for('recorder')
     except KeyboardInterrupt:
-        failed = None
+        pass
     finally:
         others = processes.stop()
-    failed = failed or next(iter(others), None)
-    if failed:
-        print(f'The {failed} ended early; its messages stand above.', file=sys.stderr)
-    if failed or not summary.exists():
-        return 1
-    print_summary(json.loads(summary.read_text()))
-    print(f'\nSee {arguments.out / "tracked.mp4"} and {summary}.')
-    if arguments.record:
-        print(f'Repeat it: acme_tracking repeat {log["event_log"]} {bag}')
-    return 0
+    return failed or next(iter(others), None)
 
 
 def print_summary(summary: dict) -> None:

@@ -22,6 +22,7 @@ import yaml
 
 LARGEST_CALIBRATION = 2**16  # bytes of a file, which has two hundred numbers at most
 
+LONGEST_NAME = 256  # of a class, in characters
 # Encodings with one byte per channel: how many channels, and how to see them as BGR or gray.
 _VIEWS = {
     'mono8': (1, (..., 0)),
@@ -176,7 +177,8 @@ def detections_from_msg(msg: Detection2DArray) -> Detections:
     The hypothesis with the best score counts; a box without any is taken as certain and has the
     label ''.  A turned box becomes the upright box around it.  Scores are limited to [0, 1].
     Left out are boxes that are not finite or have no area, and those of which no hypothesis has a
-    score.  There are ids when every detection has a decimal one.
+    score.  There are ids when every detection has a decimal one.  Raises ValueError for the name
+    of a class with more than LONGEST_NAME characters, of which every other would take the room.
     """
     rows = [row for row in map(_row, msg.detections) if row is not None]
     if not rows:
@@ -202,6 +204,9 @@ def _row(detection):
         return None
     best = max(scored, key=lambda guess: guess.score, default=None)
     score, label = (best.score, best.class_id) if best else (1.0, '')
+    if len(label) > LONGEST_NAME:
+        raise ValueError(f'the name of a class must have at most {LONGEST_NAME} characters, got '
+                         f'{len(label)}: {label[:20]!r} ...')
     return center, min(max(score, 0.0), 1.0), label, detection.id
 
 

@@ -342,3 +342,12 @@ def test_rclpy_is_not_needed():
     code = ('import sys; import acme_tracking.messages; '
             'sys.exit("rclpy" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', code], timeout=60).returncode == 0
+
+
+def test_the_name_of_a_class_has_a_limit():
+    found = Detections([[0, 0, 9, 9]] * 2, [0.5] * 2, ['car', 'x' * 256])
+    message = messages.detections_to_msg(found, Header())
+    assert messages.detections_from_msg(message).labels.tolist() == ['car', 'x' * 256]
+    message.detections[1].results[0].hypothesis.class_id = 'x' * 1_000_000
+    with pytest.raises(ValueError, match='at most 256 characters, got 1000000'):
+        messages.detections_from_msg(message)

@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import os
 from pathlib import Path
+import signal
 import tempfile
 import time
 
@@ -44,6 +45,11 @@ os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='acme_tracking_test_log_')
 # Plain transport, whatever the developer's shell has: tests that want another ask for it.
 for _name in 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_STATIC_PEERS':
     os.environ.pop(_name, None)
+
+
+# A shell that runs tests in the background makes them ignore Ctrl-C, and so would what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Graph:

@@ -20,8 +20,8 @@ RATE = 15.0
 class LiveGraph:
     """Starts the nodes, and sorts what they publish by stamp."""
 
-    def __init__(self, graph):
-        self.graph = graph
+    def __init__(self, graph, log):
+        self.graph, self.log = graph, log
         self.stamps, self.tracks, self.detections, self.health = [], {}, {}, {}
         node = graph.node
         # camera_info has the stamps of the images, and is reliable: it tells their index.
@@ -46,7 +46,7 @@ class LiveGraph:
 
     def start(self, **camera):
         self.processes.start('detector')
-        self.processes.start('tracker')
+        self.processes.start('tracker', event_log=str(self.log))
         # Once they have been heard, they have found this node, and nothing they say is lost.
         self.graph.wait_until(lambda: {'detector', 'tracker'} <= set(self.health), timeout=120)
         self.processes.start('camera', wait_for_subscribers=3, **camera)
@@ -68,10 +68,11 @@ class LiveGraph:
 
 
 @pytest.fixture
-def live(graph):
-    running = LiveGraph(graph)
+def live(graph, tmp_path):
+    running = LiveGraph(graph, tmp_path / 'events.jsonl')
     yield running
     running.processes.stop()
+    print('\n'.join(running.log.read_text().splitlines()[-20:]))  # shown when the test fails
 
 
 def test_a_car_is_detected_and_followed_and_all_ends_when_it_is_asked_to(live):

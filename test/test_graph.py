@@ -72,7 +72,8 @@ def live(graph, tmp_path):
     running = LiveGraph(graph, tmp_path / 'events.jsonl')
     yield running
     running.processes.stop()
-    print('\n'.join(running.log.read_text().splitlines()[-20:]))  # shown when the test fails
+    if running.log.exists():
+        print('\n'.join(running.log.read_text().splitlines()[-20:]))  # shown when the test fails
 
 
 def test_a_car_is_detected_and_followed_and_all_ends_when_it_is_asked_to(live):

@@ -20,7 +20,6 @@ from acme_tracking.sessions.events import (
     Answer,
     Answered,
     Asked,
-    Cancel,
     DetectionsArrived,
     DetectorSeen,
     ImageArrived,
@@ -159,8 +158,7 @@ class Simulation:
             elif isinstance(action, Request):
                 self.outcome.requests[action.reason] += 1
                 self._perform_detection(now, self._detection.on(Asked(now, action.ticket)))
-            elif isinstance(action, Cancel):
-                pass  # an answer that comes all the same is for the session to judge
+            # nothing for Cancel: an answer that comes all the same is for the session to judge
 
     def _note_tracks(self, now, action):
         states = self._tracking.tracker.states()

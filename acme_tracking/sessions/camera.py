@@ -147,7 +147,7 @@ class CameraSession:
 
     def on(self, event) -> list:
         """Return the actions that follow from an event."""
-        actions = list(self._REACTIONS[type(event)](self, event))
+        actions = list(self._HANDLERS[type(event)](self, event))
         wake = self._wake()
         if wake != self._told:
             self._told = wake
@@ -370,7 +370,7 @@ class CameraSession:
         times = [time for time in self._times if time > now - RATE_WINDOW]
         return (len(times) - 1) * SECOND / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
-    _REACTIONS = {
+    _HANDLERS = {
         Configured: _on_configured, Activated: _on_activated, Deactivated: _on_deactivated,
         Listeners: _on_listeners, ImageRead: _on_image_read, SourceEnded: _on_source_ended,
         SourceFailed: _on_source_failed, Woken: _on_woken, Tick: _on_tick}

@@ -51,7 +51,7 @@ class RecorderSession:
 
     def on(self, event) -> list:
         """Return the actions that follow from an event."""
-        return list(self._REACTIONS[type(event)](self, event))
+        return list(self._HANDLERS[type(event)](self, event))
 
     # Images, tracks, frames
 
@@ -175,7 +175,7 @@ class RecorderSession:
             'latency_ms': {'p50': p50, 'p95': p95},
         }
 
-    _REACTIONS = {
+    _HANDLERS = {
         ImageArrived: _on_image, TracksArrived: _on_tracks, DetectionsArrived: _on_detections,
         HealthArrived: _on_health, FrameWritten: _on_frame_written, Deactivated: _on_deactivated,
         Tick: _on_tick}

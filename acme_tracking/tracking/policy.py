@@ -1,16 +1,17 @@
 """When the detector should run, and why."""
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acme_tracking.parameters import parameter
 
 NOTHING_TO_TRACK = 'nothing_to_track'
 LOW_CONFIDENCE = 'low_confidence'
+UNEXPLAINED_MOTION = 'unexplained_motion'
 NEWCOMERS_DUE = 'newcomers_due'
 EVERY_NTH_IMAGE = 'every_nth_image'
-REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, NEWCOMERS_DUE, EVERY_NTH_IMAGE)
+REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, UNEXPLAINED_MOTION, NEWCOMERS_DUE, EVERY_NTH_IMAGE)
 
 
 @dataclass(frozen=True)
@@ -63,30 +64,39 @@ class RequestPolicy:
         self._images = 0
         self._last = None        # stamp of the last request
         self._in_flight = False
+        self._reason_of_last = None
         self._asked_for = set()  # ids that asked, and have not recovered since
+        self._in_vain = 0        # requests in a row for a motion that was nobody's
 
     def decide(self, stamp: int, confidences: Mapping[int, float],
-               coasting: Collection[int]) -> Request | None:
+               moves: bool = False) -> Request | None:
         """
         Return a request when the detector should run now; call it once per image.
 
-        stamp: of the newest image; confidences: of every track by its id; coasting: the ids of
-        those that are lost for the moment.
+        stamp: of the newest image; confidences: of every track by its id; moves: whether
+        something moves that is no track.
         """
         self._images += 1
         recovered = self.parameters.request_confidence + self.parameters.request_hysteresis
         self._asked_for = {track for track in self._asked_for & confidences.keys()
                            if not confidences[track] >= recovered}  # NaN is no recovery
-        reason = None if self._waits(stamp) else self._reason(stamp, confidences, coasting)
+        reason = None if self._waits(stamp) else self._reason(stamp, confidences, moves)
         if reason is None:
             return None
         self._asked_for.update(self._doubtful(confidences))
-        self._last, self._in_flight = stamp, True
+        self._last, self._reason_of_last, self._in_flight = stamp, reason, True
         return Request(reason, stamp)
 
     def answered(self) -> None:
         """Note that the request in flight has been answered, or could not be sent."""
         self._in_flight = False
+
+    def found(self, newcomers: bool) -> None:
+        """Note whether a detection showed objects that were not followed yet."""
+        if newcomers:
+            self._in_vain = 0
+        elif self._reason_of_last == UNEXPLAINED_MOTION:
+            self._in_vain += 1
 
     def _seconds_since_last(self, stamp) -> float:
         return float('inf') if self._last is None else (stamp - self._last) * 1e-9
@@ -103,7 +113,7 @@ class RequestPolicy:
         return {track for track, confidence in confidences.items()
                 if not confidence >= self.parameters.request_confidence}
 
-    def _reason(self, stamp, confidences, coasting):
+    def _reason(self, stamp, confidences, moves):
         every = self.parameters.detect_every
         if every:
             return EVERY_NTH_IMAGE if (self._images - 1) % every == 0 else None
@@ -112,6 +122,9 @@ class RequestPolicy:
             return None
         if not confidences:
             return NOTHING_TO_TRACK
-        if coasting or self._doubtful(confidences) - self._asked_for:
+        if self._doubtful(confidences) - self._asked_for:
             return LOW_CONFIDENCE
+        # What moves and is nobody, leaves in the wind or a dog, is asked about less and less.
+        if moves and since >= self.parameters.minimum_interval * 2 ** self._in_vain:
+            return UNEXPLAINED_MOTION
         return NEWCOMERS_DUE if since >= self.parameters.newcomers_interval else None

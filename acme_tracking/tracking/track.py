@@ -4,6 +4,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, deque
 from enum import Enum
+import math
 
 from acme_tracking import geometry
 from acme_tracking.tracking.motion import fit_motion, Motion
@@ -12,6 +13,12 @@ import numpy as np
 
 # So many of the last detections are remembered, to tell two objects from two boxes on one.
 SIGHTINGS = 8
+# How fast the belief in an object follows the scores of its detections, and how fast it falls when
+# the detector does not see it: time constants in seconds.  By time and not by runs, for what a
+# detector misses on one image it misses on the next.
+HIT_SECONDS, MISS_SECONDS = 0.8, 1.5
+# From this belief on there is an object; below, its share of it scales the score of the track.
+BELIEVED = 0.6
 
 
 class State(Enum):
@@ -38,6 +45,8 @@ class Track:
         self.confidence = 0.0
         self.detections = 0      # how many detections it was paired with
         self.misses = 0          # how many detector runs in a row did not see it
+        self.belief = 0.0        # mean score of its latest detections, misses counted as 0
+        self.seen_at = 0         # stamp of the newest detector run that saw it
         self.judged_at = 0       # stamp of the newest detector run that saw it or missed it
         self.sightings = deque(maxlen=SIGHTINGS)  # (stamp, box) of its detections
         self.turns = 0           # images since its visual tracker looked
@@ -62,6 +71,11 @@ class Track:
     def mean_score(self) -> float:
         """The mean score of its detections."""
         return self._votes.total() / self.detections
+
+    @property
+    def score(self) -> float:
+        """How likely the box is on an object: what tracker and detector both speak for."""
+        return self.confidence * min(1.0, self.belief / BELIEVED)
 
     @property
     def born_at(self) -> int:
@@ -124,13 +138,21 @@ class Track:
         self.detections += 1
         self.sightings.append((stamp, np.asarray(box)))
         if stamp > self.judged_at:
-            self.judged_at, self.misses = stamp, 0
+            known = self._known_for(stamp, HIT_SECONDS) if self.judged_at else 0.0
+            self.belief = score + known * (self.belief - score)
+            self.judged_at = self.seen_at = stamp
+            self.misses = 0
 
     def note_miss(self, stamp: int) -> None:
         """Count a detector run that did not see it, unless a later run has judged already."""
         if stamp > self.judged_at:
+            self.belief *= self._known_for(stamp, MISS_SECONDS)
             self.judged_at = stamp
             self.misses += 1
+
+    def _known_for(self, stamp, seconds):
+        """Return what is left, after the time since the last run, of what was believed then."""
+        return math.exp(-(stamp - self.judged_at) * 1e-9 / seconds)
 
     # What images tell
 

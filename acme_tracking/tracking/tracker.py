@@ -22,6 +22,7 @@ from acme_tracking.parameters import parameter, validate
 from acme_tracking.tracking import turns
 from acme_tracking.tracking.association import pair
 from acme_tracking.tracking.buffer import ImageBuffer
+from acme_tracking.tracking.newcomers import Newcomers
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
 from acme_tracking.tracking.visual import (
@@ -38,10 +39,10 @@ MINIMUM_VISIBLE = 0.3
 # Two tracks that overlap by more follow one object, unless one run of the detector saw both in
 # boxes that overlap by less than the second: then one object passes the other.
 SAME_OBJECT_IOU, APART_IOU = 0.7, 0.3
-# What is left of the confidence of a track that the detector has missed `max_misses` times.  A
-# visual tracker may be sure of the road where an object was: with a detector that misses a fifth
-# of what is there, two misses leave 0.28 of a confidence of 0.9.
-LEFT_BY_MISSES = 0.3
+# What is left of the confidence of a track that the detector has missed for `max_missed`, and so
+# many times in a row.  A visual tracker may be sure of the road where an object was: with a
+# detector that misses a fifth of what is there, two misses leave 0.28 of a confidence of 0.9.
+LEFT_BY_MISSES, MISSES = 0.3, 2
 # Detections of images that have not arrived yet wait for them; more than these are lost images.
 MAXIMUM_EARLY = 10
 
@@ -76,9 +77,9 @@ class TrackingParameters(RequestParameters):
     confirm_detections: int = parameter(
         2, 'Weaker detections are believed when there are so many of one object.',
         minimum=1, maximum=100)
-    max_misses: int = parameter(
-        2, 'A track that so many detections in a row did not show coasts, with less confidence.',
-        minimum=1, maximum=1000)
+    max_missed: float = parameter(
+        1.0, 'A track that the detector has run for so long, and twice, without showing, coasts, '
+        'with less confidence.', minimum=0.0, maximum=3600.0)
     minimum_iou: float = parameter(
         0.3, 'Overlap from which a detection may belong to a track.', minimum=0.01, maximum=1.0)
     buffer_seconds: float = parameter(
@@ -143,6 +144,7 @@ class MultiObjectTracker:
         self._buffer = ImageBuffer(self.parameters.buffer_seconds,
                                    self.parameters.buffer_megabytes)
         self._shape = None
+        self._newcomers = Newcomers()
         self.policy.reset()
         self.stamp: int | None = None
 
@@ -175,6 +177,7 @@ class MultiObjectTracker:
         for track in self._tracks:
             track.forget_before(oldest)
         self._drop_dead()
+        self._newcomers.look(image, [track.box for track in self._tracks if track.is_followed])
         return self._snapshot()
 
     def catch_up(self) -> None:
@@ -212,10 +215,9 @@ class MultiObjectTracker:
         """Return why the detector should run now, or None; see `RequestPolicy`."""
         if self.stamp is None:
             return None
-        believed = [track for track in self._tracks if track.state is not State.TENTATIVE]
         return self.policy.decide(
-            self.stamp, {track.id: track.confidence for track in believed},
-            [track.id for track in believed if track.state is State.COASTING])
+            self.stamp, {track.id: track.confidence for track in self._tracks
+                         if track.state is not State.TENTATIVE}, self._newcomers.are_seen)
 
     def count(self, state: State) -> int:
         """Return the number of tracks in a state."""
@@ -246,9 +248,10 @@ class MultiObjectTracker:
         pairs = pair(self._tracks, boxes, self.stamp, detections, self.parameters.minimum_iou)
         restarted = self._correct_paired(fused_at, boxes, detections, pairs)
         self._note_misses(fused_at, {row for row, _ in pairs})
-        restarted += self._start_unpaired(fused_at, boxes, detections, pairs)
+        started = self._start_unpaired(fused_at, boxes, detections, pairs)
+        self.policy.found(bool(started))
         self._fused_at = max(self._fused_at, fused_at)
-        self._replay(fused_at, restarted)
+        self._replay(fused_at, restarted + started)
         self._drop_dead()
         self._merge()
 
@@ -291,7 +294,8 @@ class MultiObjectTracker:
             if row in paired or track.born_at > stamp:
                 continue
             track.note_miss(stamp)
-            if track.state is State.CONFIRMED and track.misses >= self.parameters.max_misses:
+            if (track.state is State.CONFIRMED and track.misses >= MISSES
+                    and (stamp - track.seen_at) * 1e-9 >= self.parameters.max_missed):
                 track.coast(self.stamp, LEFT_BY_MISSES * track.confidence)
         self._tracks = [track for track in self._tracks
                         if not (track.state is State.TENTATIVE and track.misses)]
@@ -390,7 +394,7 @@ class MultiObjectTracker:
         height, width = self._shape[:2]
         return Detections(
             boxes=geometry.clip([track.box for track in tracks], width, height),
-            scores=[track.confidence for track in tracks],
+            scores=[track.score for track in tracks],
             labels=[track.label for track in tracks],
             ids=[track.id for track in tracks])
 

@@ -1,0 +1,86 @@
+"""
+Something moves that no track explains: a reason to look for newcomers before their time is due.
+
+What differs between two images, once the motion of the camera is taken out, is either a followed
+object, or grass in the wind, or somebody new.  The first is known; the second goes on in one
+place, and is learned; what is left asks for a detection.
+"""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# The images are compared at this width, in cells.
+WIDTH = 160
+# A cell differs when its change exceeds what is usual there by so many grey levels, after a
+# displacement by so many cells, which an imperfect alignment leaves, has been forgiven.
+CHANGE, SLACK = 6.0, 0.7
+# How fast what is usual follows, and how much of it is expected; per image.
+USUAL_RATE, USUAL = 0.1, 2.0
+# A newcomer covers so many cells at least, on two images in a row, not far from each other.
+CELLS, NEAR = 8, np.ones((5, 5), np.uint8)
+# What is near the box of a track belongs to it: its shadow, and what its box leaves out.
+MARGIN = 0.25
+
+
+class Newcomers:
+    """Compares each image with the one before; `are_seen` says what came of it."""
+
+    def __init__(self):
+        """Know nothing yet."""
+        self.are_seen = False
+        self._last = self._usual = self._odd = None
+
+    def look(self, image: np.ndarray, boxes) -> None:
+        """
+        Look for what moved on this image, and on the last, that no box explains.
+
+        image: uint8 (H, W, 3) or (H, W).  boxes: (N, 4), the objects followed on it.
+        """
+        cells, scale = _reduced(image)
+        last, self._last = self._last, cells
+        if last is None or last.shape != cells.shape:
+            self._usual, self._odd = np.zeros_like(cells), np.zeros(cells.shape, np.uint8)
+            self.are_seen = False
+            return
+        change = _change(last, cells)
+        odd = (cv2.blur(change - USUAL * self._usual, (3, 3)) > CHANGE).astype(np.uint8)
+        self._usual += USUAL_RATE * (change - self._usual)
+        for left, top, right, bottom in _around(boxes, scale):
+            odd[top:bottom, left:right] = 0
+        odd = _large(odd)
+        self.are_seen = bool((odd & cv2.dilate(self._odd, NEAR)).any())
+        self._odd = odd
+
+
+def _reduced(image):
+    """Return the image in grey, WIDTH cells wide, float32, and the cells of a pixel."""
+    height, width = image.shape[:2]
+    scale = WIDTH / width
+    cells = cv2.resize(image, (WIDTH, max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    if cells.ndim == 3:
+        cells = cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY)
+    return cells.astype(np.float32), scale
+
+
+def _change(last, cells):
+    """Return by how much each cell differs, beyond what a displacement by SLACK explains."""
+    slope = np.maximum(np.abs(cv2.Sobel(cells, cv2.CV_32F, 1, 0, scale=1 / 8)),
+                       np.abs(cv2.Sobel(cells, cv2.CV_32F, 0, 1, scale=1 / 8)))
+    return np.maximum(np.abs(cells - last) - SLACK * slope, 0)
+
+
+def _large(odd):
+    """Return the marked cells that belong to something of CELLS or more."""
+    _, marks, statistics, _ = cv2.connectedComponentsWithStats(odd)
+    large = statistics[:, cv2.CC_STAT_AREA] >= CELLS
+    large[0] = False  # the background
+    return large.astype(np.uint8)[marks]
+
+
+def _around(boxes, scale):
+    """Return the cells that boxes and what is near them cover, int (N, 4)."""
+    boxes = np.reshape(boxes, (-1, 4)) * scale
+    margin = MARGIN * (boxes[:, 2:] - boxes[:, :2]) + 1
+    return np.concatenate([np.floor(boxes[:, :2] - margin), np.ceil(boxes[:, 2:] + margin)],
+                          axis=1).clip(0, 10 * WIDTH).astype(int).tolist()

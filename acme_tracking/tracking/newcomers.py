@@ -7,6 +7,7 @@ place, and is learned; what is left asks for a detection.
 """
 from __future__ import annotations
 
+from acme_tracking.tracking.camera_motion import CameraMotion
 import cv2
 import numpy as np
 
@@ -19,6 +20,8 @@ CHANGE, SLACK = 6.0, 0.7
 USUAL_RATE, USUAL = 0.1, 2.0
 # A newcomer covers so many cells at least, on two images in a row, not far from each other.
 CELLS, NEAR = 8, np.ones((5, 5), np.uint8)
+# From this grade on the motion of the camera is believed.
+TRUSTED = 0.5
 # What is near the box of a track belongs to it: its shadow, and what its box leaves out.
 MARGIN = 0.25
 
@@ -31,26 +34,28 @@ class Newcomers:
         self.are_seen = False
         self._last = self._usual = self._odd = None
 
-    def look(self, image: np.ndarray, boxes) -> None:
+    def look(self, image: np.ndarray, motion: CameraMotion, boxes) -> None:
         """
         Look for what moved on this image, and on the last, that no box explains.
 
-        image: uint8 (H, W, 3) or (H, W).  boxes: (N, 4), the objects followed on it.
+        image: uint8 (H, W, 3) or (H, W).  motion: of the camera since the last image.  boxes:
+        (N, 4), the objects followed on it.
         """
         cells, scale = _reduced(image)
         last, self._last = self._last, cells
+        self.are_seen = False
         if last is None or last.shape != cells.shape:
-            self._usual, self._odd = np.zeros_like(cells), np.zeros(cells.shape, np.uint8)
-            self.are_seen = False
-            return
-        change = _change(last, cells)
-        odd = (cv2.blur(change - USUAL * self._usual, (3, 3)) > CHANGE).astype(np.uint8)
-        self._usual += USUAL_RATE * (change - self._usual)
-        for left, top, right, bottom in _around(boxes, scale):
-            odd[top:bottom, left:right] = 0
-        odd = _large(odd)
-        self.are_seen = bool((odd & cv2.dilate(self._odd, NEAR)).any())
-        self._odd = odd
+            self._usual, self._odd = np.zeros_like(cells), np.zeros_like(cells)
+        elif motion.grade >= TRUSTED:
+            last = _as_seen_now(last, motion, scale, cells)
+            change = _change(last, cells)
+            odd = (cv2.blur(change - USUAL * self._usual, (3, 3)) > CHANGE).astype(np.uint8)
+            self._usual += USUAL_RATE * (change - self._usual)
+            for left, top, right, bottom in _around(boxes, scale):
+                odd[top:bottom, left:right] = 0
+            before = _as_seen_now(self._odd, motion, scale, np.zeros_like(self._odd))
+            self._odd = _large(odd)
+            self.are_seen = bool((self._odd * cv2.dilate(before, NEAR) > 0.5).any())
 
 
 def _reduced(image):
@@ -63,6 +68,16 @@ def _reduced(image):
     return cells.astype(np.float32), scale
 
 
+def _as_seen_now(last, motion, scale, unseen):
+    """Return cells of the last image where they are now, and `unseen` where it did not reach."""
+    turn = motion.turn
+    # Cells and pixels are counted from their centres.
+    shift = scale * motion.shift + (turn - 1) * (1 - scale) * complex(0.5, 0.5)
+    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    return cv2.warpAffine(last, matrix, last.shape[::-1], unseen.copy(),
+                          borderMode=cv2.BORDER_TRANSPARENT)
+
+
 def _change(last, cells):
     """Return by how much each cell differs, beyond what a displacement by SLACK explains."""
     slope = np.maximum(np.abs(cv2.Sobel(cells, cv2.CV_32F, 1, 0, scale=1 / 8)),
@@ -71,11 +86,11 @@ def _change(last, cells):
 
 
 def _large(odd):
-    """Return the marked cells that belong to something of CELLS or more."""
+    """Return which marked cells belong to something of CELLS or more, float32 0 or 1."""
     _, marks, statistics, _ = cv2.connectedComponentsWithStats(odd)
     large = statistics[:, cv2.CC_STAT_AREA] >= CELLS
     large[0] = False  # the background
-    return large.astype(np.uint8)[marks]
+    return large.astype(np.float32)[marks]
 
 
 def _around(boxes, scale):

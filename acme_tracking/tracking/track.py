@@ -7,6 +7,7 @@ from enum import Enum
 import math
 
 from acme_tracking import geometry
+from acme_tracking.tracking.camera_motion import CameraMotion, STILL
 from acme_tracking.tracking.motion import fit_motion, Motion
 from acme_tracking.tracking.visual import VisualTracker
 import numpy as np
@@ -53,6 +54,7 @@ class Track:
         self.visual = visual
         self._votes = Counter()  # summed detection scores by label
         self._stamps, self._boxes, self._weights = [], [], []
+        self._steps = []         # how the camera moved since the box before
         self._motion: Motion | None = None  # how it goes on while nobody looks
         self._lost_at = 0
         self._lost_confidence = 0.0
@@ -111,9 +113,11 @@ class Track:
 
         The visual tracker is started by who calls, together with those of other tracks.
         """
+        step = STILL
         while self._stamps and self._stamps[-1] >= stamp:
-            self._stamps.pop(), self._boxes.pop(), self._weights.pop()
-        self._record(stamp, box, weight=1.0)
+            step = self._steps[-1] if self._stamps[-1] == stamp else STILL
+            self._stamps.pop(), self._boxes.pop(), self._weights.pop(), self._steps.pop()
+        self._record(stamp, box, 1.0, step)
         self.confidence, self.turns = score, 0
         if self.state is State.COASTING:
             self.state = State.CONFIRMED
@@ -156,23 +160,27 @@ class Track:
 
     # What images tell
 
-    def follow(self, stamp: int, seen, threshold: float, max_coast: float) -> None:
+    def follow(self, stamp: int, seen, camera: CameraMotion, threshold: float,
+               max_coast: float) -> None:
         """
         Go on to the next image: by sight while confidence holds, else by prediction.
 
-        `seen` is the box and confidence of the visual tracker; None while it does not look.
+        `seen` is the box and confidence of the visual tracker, None while it does not look;
+        `camera` how the camera moved.
         """
         if seen is not None:
             self.turns = 0
             box, self.confidence = seen
             # written so that a confidence that is no number is below every threshold
             if self.confidence >= threshold:
-                self._record(stamp, box, weight=self.confidence)
+                self._record(stamp, box, self.confidence, camera)
                 self._motion = None
                 return
             self.coast(stamp, self.confidence)
         self.turns += 1
-        self._record(stamp, self.predict(stamp), weight=0.0)
+        box = camera.boxes(self.predict(stamp))[0]
+        self._motion = self._motion.seen_after(camera)
+        self._record(stamp, box, 0.0, camera)
         if self.state is State.COASTING:
             remaining = 1 - self.coasting_seconds(stamp) / max_coast
             self.confidence = self._lost_confidence * max(0.0, remaining)
@@ -180,12 +188,13 @@ class Track:
                 self.state = State.DROPPED
 
     def predict(self, stamp: int) -> np.ndarray:
-        """Return the box, float32 (4,), expected at a stamp later than the last look."""
+        """
+        Return the box, float32 (4,), expected at a stamp later than the last look.
+
+        It is what the camera would see if it stood still since the newest box.
+        """
         if self._motion is None:
-            seen = [i for i, weight in enumerate(self._weights) if weight > 0]
-            self._motion = fit_motion([self._stamps[i] for i in seen],
-                                      [self._boxes[i] for i in seen],
-                                      [self._weights[i] for i in seen])
+            self._motion = fit_motion(self._stamps, self._boxes, self._weights, self._steps)
         return self._motion.predict(stamp)
 
     def coast(self, stamp: int, confidence: float) -> None:
@@ -204,9 +213,11 @@ class Track:
         while self._weights[last_seen] <= 0:
             last_seen -= 1
         first = min(bisect_left(self._stamps, stamp), last_seen)
-        del self._stamps[:first], self._boxes[:first], self._weights[:first]
+        del (self._stamps[:first], self._boxes[:first], self._weights[:first],
+             self._steps[:first])
 
-    def _record(self, stamp, box, weight):
+    def _record(self, stamp, box, weight, camera):
         self._stamps.append(stamp)
         self._boxes.append(np.asarray(box, dtype=np.float32))
         self._weights.append(weight)
+        self._steps.append(camera)

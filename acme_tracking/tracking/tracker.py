@@ -22,6 +22,7 @@ from acme_tracking.parameters import parameter, validate
 from acme_tracking.tracking import turns
 from acme_tracking.tracking.association import pair
 from acme_tracking.tracking.buffer import ImageBuffer
+from acme_tracking.tracking.camera_motion import Camera
 from acme_tracking.tracking.newcomers import Newcomers
 from acme_tracking.tracking.policy import Request, RequestParameters, RequestPolicy
 from acme_tracking.tracking.track import State, Track
@@ -143,6 +144,7 @@ class MultiObjectTracker:
         self._fused_at = 0  # stamp of the newest image of which detections are known
         self._buffer = ImageBuffer(self.parameters.buffer_seconds,
                                    self.parameters.buffer_megabytes)
+        self._camera = Camera()
         self._shape = None
         self._newcomers = Newcomers()
         self.policy.reset()
@@ -171,13 +173,14 @@ class MultiObjectTracker:
         """
         image = self._keep(stamp, image)
         self.stamp = stamp
-        self._follow(turns.whose(self._tracks, self.parameters.looks_per_image), stamp, image,
-                     self._tracks)
+        motion = self._follow(turns.whose(self._tracks, self.parameters.looks_per_image), stamp,
+                              image, self._tracks, self._camera)
         oldest = stamp - int(self.parameters.buffer_seconds * 1e9)
         for track in self._tracks:
             track.forget_before(oldest)
         self._drop_dead()
-        self._newcomers.look(image, [track.box for track in self._tracks if track.is_followed])
+        self._newcomers.look(image, motion,
+                             [track.box for track in self._tracks if track.is_followed])
         return self._snapshot()
 
     def catch_up(self) -> None:
@@ -323,12 +326,15 @@ class MultiObjectTracker:
 
     def _replay(self, stamp, tracks):
         """Start visual trackers on the image of `stamp`, and lead them to the present."""
-        start_all([track.visual for track in tracks], self._buffer.get(stamp),
-                  [track.box for track in tracks])
+        boxes, image = [track.box for track in tracks], self._buffer.get(stamp)
+        start_all([track.visual for track in tracks], image, boxes)
         self.steps += bool(tracks)
+        camera = Camera()
+        camera.advance(image, boxes)
         images = turns.images_of_replay(len(tracks), self.parameters)
         for later, image in self._buffer.after(stamp, images):
-            self._follow([track for track in tracks if track.is_followed], later, image, tracks)
+            self._follow([track for track in tracks if track.is_followed], later, image, tracks,
+                         camera)
 
     # What both calls need
 
@@ -345,19 +351,23 @@ class MultiObjectTracker:
         self._shape = image.shape
         return image
 
-    def _follow(self, looking, stamp, image, tracks):
+    def _follow(self, looking, stamp, image, tracks, camera):
         """Take tracks to a later image; the visual trackers of those `looking` all at once."""
+        motion = camera.advance(image, [track.box for track in tracks])
         for track in looking:
             if track.turns and can_be_moved(track.visual):
                 track.visual.expect(track.predict(stamp))
-        seen = dict(zip([track.id for track in looking],
-                        update_all([track.visual for track in looking], image,
-                                   brief=len(tracks) > self.parameters.looks_per_image)))
+        ids = [track.id for track in looking]
+        others = [track.box_at(stamp) for track in self._tracks if track.id not in ids]
+        seen = dict(zip(ids, update_all(
+            [track.visual for track in looking], image, motion, others,
+            brief=len(tracks) > self.parameters.looks_per_image)))
         self.steps += bool(looking)
         for track in tracks:
             if track.state is not State.DROPPED:
-                track.follow(stamp, seen.get(track.id), self.parameters.confidence_threshold,
-                             self.parameters.max_coast)
+                track.follow(stamp, seen.get(track.id), motion,
+                             self.parameters.confidence_threshold, self.parameters.max_coast)
+        return motion
 
     def _is_visible(self, boxes):
         """Return bool (N,): proper boxes of which enough lies inside the image."""

@@ -18,9 +18,12 @@ NumPy, SciPy and OpenCV let go of the interpreter's lock.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 import math
 import os
 
+from acme_tracking import geometry
+from acme_tracking.tracking.camera_motion import Camera, CameraMotion, STILL
 from acme_tracking.tracking.visual.boxes import starting_box
 import cv2
 import numpy as np
@@ -58,6 +61,15 @@ THREADS = os.cpu_count() or 1
 # brings them to [0, 1].  Origin of the constants: see docs/confidence.md.
 PEAK_WEIGHT, RATIO_WEIGHT, BIAS = 7.17, 2.76, -9.95
 LEARN_ABOVE = 0.3
+RING_BELOW = 0.5
+RING_MARGIN = 3.5
+PALETTE_WEIGHT = 20.0
+PALETTE_SHARE = 0.8
+PALETTE_SIDE = 16
+COLORS = 8
+MOVED, MOVED_MARGIN, GRADE_LEAST = 0.05, 0.0, 0.0
+MOVED_MARGIN = 0.0
+GRADE_LEAST = 0.0
 
 ORIENTATIONS = 8
 COLOR_SCALE = np.array([1 / 80, 1 / 30, 1 / 30], dtype=np.float32)
@@ -147,6 +159,7 @@ _levels = (LEVEL_STEP ** (np.arange(LEVELS) - LEVELS // 2)).astype(np.float32)
 _level_window = _hann(LEVELS)[:, np.newaxis]
 _level_response = fft.rfft(fft.ifftshift(
     _gaussian(LEVELS, LEVEL_SIGMA / math.log(LEVEL_STEP)))).astype(np.complex64)
+_RING = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.float32)
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix='correlation')
 
 
@@ -160,6 +173,7 @@ class CorrelationTracker:
     def start(self, image: np.ndarray, box) -> None:
         """Learn the object in `box` of `image`."""
         self.start_many([self], image, [box])
+        self._camera.advance(image, box)
 
     @staticmethod
     def start_many(trackers, image: np.ndarray, boxes) -> None:
@@ -172,6 +186,7 @@ class CorrelationTracker:
 
     def _place(self, box):
         self._box = box
+        self._camera = Camera()
         self._center = (box[:2] + box[2:]) / 2
         self._size = np.maximum(box[2:] - box[:2], MINIMUM_SIZE)
         self._growth = 0.0   # change of the logarithm of the size from image to image
@@ -187,16 +202,20 @@ class CorrelationTracker:
 
     def update(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """Find the object in `image`; return its box and confidence."""
-        return self.update_many([self], image)[0]
+        if self._box is None:
+            raise RuntimeError('update before start: there is no object to follow')
+        return self.update_many([self], image, self._camera.advance(image, self._box))[0]
 
     @staticmethod
-    def update_many(trackers, image: np.ndarray,
+    def update_many(trackers, image: np.ndarray, motion: CameraMotion = STILL, others=(),
                     brief: bool = False) -> list[tuple[np.ndarray, float]]:
-        """Find the objects of many trackers in `image`; return a box and confidence for each."""
+        """Find the objects of many trackers in `image`; see `update_all` of the package."""
         if any(tracker._box is None for tracker in trackers):
             raise RuntimeError('update before start: there is no object to follow')
         image = _as_bgr(image)
-        results = _pool.map(lambda chunk: _update(chunk, image, brief), _chunks(trackers))
+        boxes = geometry.as_boxes([*(tracker._box for tracker in trackers), *others])
+        results = _pool.map(lambda chunk: _update(chunk, image, motion, boxes, brief),
+                            _chunks(trackers))
         return [result for chunk in results for result in chunk]
 
 
@@ -213,43 +232,152 @@ def _as_bgr(image):
 
 
 def _learn_first(trackers, image):
-    patches, windows = _cut_windows(image, trackers)
+    patches, windows = _cut_own(image, trackers)
+    palettes = _palettes(patches, windows, np.array([tracker._center for tracker in trackers]),
+                         np.array([tracker._size for tracker in trackers]))
+    for tracker, palette in zip(trackers, palettes):
+        tracker._palette = palette
     _learn_filters(trackers, patches, rate=1.0)
     _learn_levels(trackers, patches, windows, rate=1.0)
 
 
-def _update(trackers, image, brief):
-    patches, windows = _cut_windows(image, trackers)
-    confidences = _move(trackers, patches, windows, image.shape)
+def _update(trackers, image, motion, boxes, brief):
+    look = _search(trackers, image, np.array([tracker._center for tracker in trackers]))
+    if not brief:
+        _search_moved(look, trackers, image, motion)
+        _search_around(look, trackers, image, boxes)
+    for tracker, center in zip(trackers, look.centers):
+        tracker._center = center
     rows = [row for row, tracker in enumerate(trackers)
             if not brief or tracker._updates % BRIEF_SIZES == 0]
-    _resize([trackers[row] for row in rows], patches[rows], windows[rows], image.shape)
-    results = []
-    for tracker, confidence in zip(trackers, confidences):
+    _resize([trackers[row] for row in rows], look.patches[rows], look.windows[rows], image.shape)
+    for tracker in trackers:
         half = tracker._size / 2
         tracker._box = np.concatenate([tracker._center - half, tracker._center + half])
-        results.append((tracker._box, confidence))
-    sure = [row for row, confidence in enumerate(confidences) if confidence >= LEARN_ABOVE]
-    _learn([trackers[row] for row in sure], image, patches[sure], windows[sure],
+    sure = np.flatnonzero(look.confidences >= LEARN_ABOVE)
+    _learn([trackers[row] for row in sure], image, look.patches[sure], look.windows[sure],
            BRIEF_TURNS if brief else TURNS)
-    return results
+    return [(tracker._box, confidence)
+            for tracker, confidence in zip(trackers, look.confidences.tolist())]
+
+
+# Where to look
+
+
+@dataclass
+class _Look:
+    """
+    What was seen of N objects, in a window each.
+
+    patches (N, WINDOW, WINDOW, 3); windows (N, 4), x0 y0 x1 y1; centers (N, 2), where the objects
+    are; confidences (N,).
+    """
+
+    patches: np.ndarray
+    windows: np.ndarray
+    centers: np.ndarray
+    confidences: np.ndarray
+    evidence: np.ndarray
+
+    def take(self, rows, other, chosen):
+        """Take over what another look saw of the objects in `rows`."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(other, field.name)[chosen]
+
+
+def _inside(points, boxes):
+    """Return bool (N,): which points (N, 2) lie in one of the boxes (M, 4)."""
+    points = points[:, np.newaxis]
+    return ((points > boxes[:, :2]) & (points < boxes[:, 2:])).all(axis=2).any(axis=1)
+
+
+def _search(trackers, image, centers):
+    """Look for objects in windows around the centers (N, 2)."""
+    sizes = np.array([tracker._size for tracker in trackers])
+    patches, windows = _cut_windows(image, centers, sizes)
+    filters = np.array([tracker._filter for tracker in trackers])
+    responses = fft.irfft2((filters * _window_spectrum(patches)).sum(axis=1), s=(CELLS, CELLS))
+    responses = fft.fftshift(responses, axes=(1, 2))
+    rows, columns = np.divmod(responses.reshape(len(trackers), -1).argmax(axis=1), CELLS)
+    each = np.arange(len(trackers))
+    shift = np.stack([_refined(responses[each, rows], columns),
+                      _refined(responses[each, :, columns], rows)], axis=1) - CELLS // 2
+    # From cells of the window to pixels of the image, from the middle of the rounded window.
+    scale = (windows[:, 2:] - windows[:, :2]) / CELLS
+    centers = (windows[:, :2] + windows[:, 2:]) / 2 + shift * scale
+    centers = np.clip(centers, 0, (image.shape[1], image.shape[0])).astype(np.float32)
+    confidences, logits = _confidences(responses, rows, columns)
+    palettes = _palettes(patches, windows, centers, sizes)
+    likeness = (palettes * np.array([tracker._palette for tracker in trackers])).sum(axis=1)
+    return _Look(patches, windows, centers, confidences, logits + PALETTE_WEIGHT * likeness)
+
+
+def _palettes(patches, windows, centers, sizes):
+    """Return the square roots of the histograms of colour on objects, (N, COLORS ** 3)."""
+    count = len(patches)
+    offsets = PALETTE_SHARE * ((np.arange(PALETTE_SIDE) + 0.5) / PALETTE_SIDE - 0.5)
+    places = ((centers - windows[:, :2])[..., np.newaxis] + sizes[..., np.newaxis] * offsets)
+    places *= (WINDOW / (windows[:, 2:] - windows[:, :2]))[..., np.newaxis]
+    columns, rows = np.clip(places.astype(int), 0, WINDOW - 1).transpose(1, 0, 2)
+    pixels = patches[np.arange(count)[:, np.newaxis, np.newaxis],
+                     rows[:, :, np.newaxis], columns[:, np.newaxis]] // (256 // COLORS)
+    bins = pixels.reshape(count, -1, 3) @ np.array([1, COLORS, COLORS ** 2])
+    bins += COLORS ** 3 * np.arange(count)[:, np.newaxis]
+    histograms = np.bincount(bins.ravel(), minlength=count * COLORS ** 3)
+    return np.sqrt(histograms.reshape(count, -1) / PALETTE_SIDE ** 2).astype(np.float32)
+
+
+def _search_moved(look, trackers, image, motion):
+    """Look where the objects are if they move as the background does; the better look counts."""
+    if not motion.grade > GRADE_LEAST:
+        return
+    centers = np.array([tracker._center for tracker in trackers])
+    sizes = np.array([tracker._size for tracker in trackers])
+    moved = np.clip(motion.points(centers), 0, (image.shape[1], image.shape[0]))
+    rows = np.flatnonzero((np.abs(moved - centers) / sizes).max(axis=1) > MOVED)
+    if not len(rows):
+        return
+    other = _search([trackers[row] for row in rows], image, moved[rows])
+    better = other.evidence > look.evidence[rows] + MOVED_MARGIN
+    look.take(rows[better], other, better)
+
+
+def _search_around(look, trackers, image, boxes):
+    """
+    Look for the objects in doubt in the ring of windows around them too.
+
+    A window is taken when it is clearly better, and no other object sits there.
+    """
+    for row in np.flatnonzero(look.confidences < RING_BELOW):
+        tracker = trackers[row]
+        size = tracker._size
+        ring = _search([tracker] * len(_RING), image, tracker._center + _RING * size)
+        others = boxes[(boxes != tracker._box).any(axis=1)]
+        ring.evidence[_inside(ring.centers, others)] = -np.inf
+        best = int(ring.evidence.argmax())
+        if ring.evidence[best] > look.evidence[row] + RING_MARGIN:
+            look.take(row, ring, best)
 
 
 # Patches
 
 
-def _cut_windows(image, trackers):
+def _cut_windows(image, centers, sizes):
     """Return the search windows: patches (N, WINDOW, WINDOW, 3), and x0 y0 x1 y1 (N, 4)."""
-    sizes = np.array([tracker._size for tracker in trackers])
     margins = (PADDING - 1) * (sizes + np.sqrt(sizes.prod(axis=1, keepdims=True))) / 2
-    centers = np.array([tracker._center for tracker in trackers])
     windows = np.rint(np.concatenate([centers - (sizes + margins) / 2,
                                       centers + (sizes + margins) / 2], axis=1)).astype(int)
     windows[:, 2:] = np.maximum(windows[:, 2:], windows[:, :2] + 2)
-    patches = np.empty((len(trackers), WINDOW, WINDOW, 3), dtype=np.uint8)
+    patches = np.empty((len(centers), WINDOW, WINDOW, 3), dtype=np.uint8)
     for patch, window in zip(patches, windows):
         _cut(image, window, patch)
     return patches, windows.astype(np.float32)
+
+
+def _cut_own(image, trackers):
+    """Return the windows around the objects, as `_cut_windows` does."""
+    return _cut_windows(image, np.array([tracker._center for tracker in trackers]),
+                        np.array([tracker._size for tracker in trackers]))
 
 
 def _cut(image, window, patch):
@@ -309,23 +437,6 @@ def _window_spectrum(patches):
     return fft.rfft2(features(patches) * _window)
 
 
-def _move(trackers, patches, windows, shape):
-    """Move the objects to the peaks of their responses; return the confidences."""
-    filters = np.array([tracker._filter for tracker in trackers])
-    responses = fft.irfft2((filters * _window_spectrum(patches)).sum(axis=1), s=(CELLS, CELLS))
-    responses = fft.fftshift(responses, axes=(1, 2))
-    rows, columns = np.divmod(responses.reshape(len(trackers), -1).argmax(axis=1), CELLS)
-    each = np.arange(len(trackers))
-    shift = np.stack([_refined(responses[each, rows], columns),
-                      _refined(responses[each, :, columns], rows)], axis=1) - CELLS // 2
-    # From cells of the window to pixels of the image, from the middle of the rounded window.
-    scale = (windows[:, 2:] - windows[:, :2]) / CELLS
-    centers = (windows[:, :2] + windows[:, 2:]) / 2 + shift * scale
-    for tracker, center in zip(trackers, np.clip(centers, 0, (shape[1], shape[0]))):
-        tracker._center = center.astype(np.float32)
-    return [_confidence(*one) for one in zip(responses, rows, columns)]
-
-
 def _refined(curves, peaks):
     """Return the peaks of curves (N, K), refined by parabolas through three points each."""
     each, inner = np.arange(len(peaks)), np.clip(peaks, 1, curves.shape[1] - 2)
@@ -335,18 +446,22 @@ def _refined(curves, peaks):
     return np.where(inner == peaks, peaks + np.clip(offset, -0.5, 0.5), peaks)
 
 
-def _confidence(response, row, column) -> float:
-    """Return the confidence in [0, 1] of a response (CELLS, CELLS) with its peak in a cell."""
-    radius = CELLS // 10
-    peak = float(response[row, column])
-    around = np.ones(response.shape, dtype=bool)
-    around[max(0, row - radius):row + radius + 1, max(0, column - radius):column + radius + 1] = 0
-    sidelobe = response[around]
-    ratio = (peak - float(sidelobe.mean())) / (float(sidelobe.std()) + 1e-6)
-    if not (math.isfinite(ratio) and ratio > 0):
-        return 0.0  # an image without any structure
-    logit = PEAK_WEIGHT * peak + RATIO_WEIGHT * math.log(ratio) + BIAS
-    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+def _confidences(responses, rows, columns):
+    """Return the confidences in [0, 1] of responses (N, CELLS, CELLS) with their peaks in cells."""
+    radius, cells = CELLS // 10, np.arange(CELLS)
+    peaks = responses[np.arange(len(rows)), rows, columns]
+    near = ((np.abs(cells - rows[:, np.newaxis]) <= radius)[:, :, np.newaxis]
+            & (np.abs(cells - columns[:, np.newaxis]) <= radius)[:, np.newaxis])
+    count = (~near).sum(axis=(1, 2))
+    sidelobes = np.where(near, 0, responses).reshape(len(rows), -1)
+    mean = sidelobes.sum(axis=1) / count
+    deviation = np.sqrt(np.maximum((sidelobes ** 2).sum(axis=1) / count - mean ** 2, 0))
+    ratios = (peaks - mean) / (deviation + 1e-6)
+    # an image without any structure has none
+    told = np.isfinite(ratios) & (ratios > 0)
+    logits = PEAK_WEIGHT * peaks + RATIO_WEIGHT * np.log(np.where(told, ratios, 1)) + BIAS
+    logits = np.where(told, np.clip(logits, -50, 50), -np.inf)
+    return 1 / (1 + np.exp(-logits)), logits
 
 
 def _learn_filters(trackers, patches, rate):
@@ -422,7 +537,7 @@ def _learn(trackers, image, patches, windows, turns):
     rows = np.flatnonzero(turn == 0)
     if len(rows):
         chosen = [trackers[row] for row in rows]
-        _learn_filters(chosen, _cut_windows(image, chosen)[0], LEARNING_RATE * turns)
+        _learn_filters(chosen, _cut_own(image, chosen)[0], LEARNING_RATE * turns)
     rows = np.flatnonzero(turn == turns // 2)
     if len(rows):
         _learn_levels([trackers[row] for row in rows], patches[rows], windows[rows],

@@ -172,7 +172,7 @@ class MultiObjectTracker:
         image = self._keep(stamp, image)
         self.stamp = stamp
         self._follow(turns.whose(self._tracks, self.parameters.looks_per_image), stamp, image,
-                     self._tracks, self._camera)
+                     self._tracks)
         oldest = stamp - int(self.parameters.buffer_seconds * 1e9)
         for track in self._tracks:
             track.forget_before(oldest)
@@ -321,15 +321,16 @@ class MultiObjectTracker:
 
     def _replay(self, stamp, tracks):
         """Start visual trackers on the image of `stamp`, and lead them to the present."""
+        if not tracks:
+            return
         boxes, image = [track.box for track in tracks], self._buffer.get(stamp)
         start_all([track.visual for track in tracks], image, boxes)
-        self.steps += bool(tracks)
-        camera = Camera()
-        camera.advance(image, boxes)
+        self.steps += 1
+        self._camera = Camera()
+        self._camera.advance(image, boxes)
         images = turns.images_of_replay(len(tracks), self.parameters)
         for later, image in self._buffer.after(stamp, images):
-            self._follow([track for track in tracks if track.is_followed], later, image, tracks,
-                         camera)
+            self._follow([track for track in tracks if track.is_followed], later, image, tracks)
 
     # What both calls need
 
@@ -346,21 +347,21 @@ class MultiObjectTracker:
         self._shape = image.shape
         return image
 
-    def _follow(self, looking, stamp, image, tracks, camera):
+    def _follow(self, looking, stamp, image, tracks):
         """Take tracks to a later image; the visual trackers of those `looking` all at once."""
-        motion = camera.advance(image, [track.box for track in tracks])
+        self._camera.advance(image, [track.box for track in tracks])
         for track in looking:
             if track.turns and can_be_moved(track.visual):
                 track.visual.expect(track.predict(stamp))
         ids = [track.id for track in looking]
         others = [track.box_at(stamp) for track in self._tracks if track.id not in ids]
         seen = dict(zip(ids, update_all(
-            [track.visual for track in looking], image, motion, others,
+            [track.visual for track in looking], image, self._camera, others,
             brief=len(tracks) > self.parameters.looks_per_image)))
         self.steps += bool(looking)
         for track in tracks:
             if track.state is not State.DROPPED:
-                track.follow(stamp, seen.get(track.id), motion,
+                track.follow(stamp, seen.get(track.id), self._camera.motion.believed,
                              self.parameters.confidence_threshold, self.parameters.max_coast)
 
     def _is_visible(self, boxes):

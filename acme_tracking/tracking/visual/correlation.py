@@ -70,6 +70,7 @@ HOLD_BELOW = 0.1
 # Comaniciu, V. Ramesh, P. Meer, Kernel-Based Object Tracking, 2003).  Origin: docs/trackers.md.
 DOUBT, NEAR = 0.5, 0.05
 RING_CONFIDENCE, RING_MARGIN = 0.1, 3.0
+RING_EVERY = 3  # looks, while the doubt lasts
 PALETTE_WEIGHT = 20.0
 # Bins of each channel of the histogram of colours, and the samples across the inner part of an
 # object that it is made of.
@@ -193,6 +194,7 @@ class CorrelationTracker:
         self._camera = Camera()
         self._center = (box[:2] + box[2:]) / 2
         self._size = np.maximum(box[2:] - box[:2], MINIMUM_SIZE)
+        self._doubts = 0     # looks in doubt, one after the other
         self._growth = 0.0   # change of the logarithm of the size from image to image
         # Where an object begins decides which turn is its first, to spread the work over images.
         self._updates = int(self._center.sum()) % TURNS
@@ -239,9 +241,7 @@ def _as_bgr(image):
 
 def _learn_first(trackers, image):
     patches, windows = _cut_own(image, trackers)
-    palettes = _palettes(patches, windows, np.array([tracker._center for tracker in trackers]),
-                         np.array([tracker._size for tracker in trackers]))
-    for tracker, palette in zip(trackers, palettes):
+    for tracker, palette in zip(trackers, _palettes(patches, windows, *_places(trackers))):
         tracker._palette = palette
     _learn_filters(trackers, patches, rate=1.0)
     _learn_levels(trackers, patches, windows, rate=1.0)
@@ -251,8 +251,10 @@ def _update(trackers, image, camera, boxes, brief):
     centers = np.array([tracker._center for tracker in trackers])
     look = _search(trackers, image, camera.motion.believed.points(centers) if brief else centers)
     if not brief:
-        for row in np.flatnonzero(look.confidences < DOUBT):
-            _look_further(look, row, trackers[row], image, camera.motion, boxes)
+        for row, tracker in enumerate(trackers):
+            if look.confidences[row] < DOUBT:
+                _look_further(look, row, tracker, image, camera.motion, boxes)
+            tracker._doubts = tracker._doubts + 1 if look.confidences[row] < DOUBT else 0
     held = look.confidences < HOLD_BELOW
     look.centers[held] = look.expected[held]
     for tracker, center in zip(trackers, look.centers):
@@ -279,8 +281,7 @@ class _Look:
     What was seen of N objects, in a window each.
 
     expected (N, 2), where they were looked for, and centers (N, 2), where they are; patches (N,
-    WINDOW, WINDOW, 3) and windows (N, 4), x0 y0 x1 y1, around the former; confidences (N,), and
-    evidence (N,), to compare looks at one object by.
+    WINDOW, WINDOW, 3) and windows (N, 4), x0 y0 x1 y1, around the former; confidences (N,).
     """
 
     expected: np.ndarray
@@ -288,18 +289,15 @@ class _Look:
     patches: np.ndarray
     windows: np.ndarray
     confidences: np.ndarray
-    evidence: np.ndarray
+
+    def at(self, rows):
+        """Return what was seen of the objects in `rows`."""
+        return _Look(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def take(self, rows, other, chosen):
         """Take over what another look saw of the objects in `rows`."""
         for field in fields(self):
             getattr(self, field.name)[rows] = getattr(other, field.name)[chosen]
-
-
-def _inside(points, boxes):
-    """Return bool (N,): which points (N, 2) lie in one of the boxes (M, 4)."""
-    points = points[:, np.newaxis]
-    return ((points > boxes[:, :2]) & (points < boxes[:, 2:])).all(axis=2).any(axis=1)
 
 
 def _search(trackers, image, expected):
@@ -319,11 +317,7 @@ def _search(trackers, image, expected):
     limits = np.array([image.shape[1], image.shape[0]], dtype=np.float32)
     expected, centers = (np.clip(points, 0, limits).astype(np.float32)
                          for points in (expected, centers))
-    confidences, logits = _confidences(responses, rows, columns)
-    palettes = _palettes(patches, windows, centers, sizes)
-    likeness = (palettes * np.array([tracker._palette for tracker in trackers])).sum(axis=1)
-    return _Look(expected, centers, patches, windows, confidences,
-                 logits + PALETTE_WEIGHT * likeness)
+    return _Look(expected, centers, patches, windows, _confidences(responses, rows, columns))
 
 
 def _look_further(look, row, tracker, image, motion, boxes):
@@ -333,24 +327,51 @@ def _look_further(look, row, tracker, image, motion, boxes):
     Another look counts when more speaks for it and no other object sits there; one that only
     chance led to when much more does.
     """
-    size, others = tracker._size, boxes[(boxes != tracker._box).any(axis=1)]
-    center = tracker._center[np.newaxis]
-    moved = motion.points(center)
+    others = boxes[(boxes != tracker._box).any(axis=1)]
+    center, size = look.expected[row], tracker._size
+    moved = motion.points(center[np.newaxis])
     if np.abs(moved - center).max() > NEAR * size.max():
-        _take_better(look, row, _search([tracker], image, moved), others)
-    if look.confidences[row] < DOUBT:
+        _take_better(look, row, tracker, _search([tracker], image, moved), others)
+    if look.confidences[row] < DOUBT and tracker._doubts % RING_EVERY == 0:
         ring = _search([tracker] * len(_ring), image, look.expected[row] + _ring * size)
-        ring.evidence[ring.confidences < RING_CONFIDENCE] = -np.inf
-        ring.evidence -= RING_MARGIN
-        _take_better(look, row, ring, others)
+        _take_better(look, row, tracker, ring, others, RING_CONFIDENCE, RING_MARGIN)
 
 
-def _take_better(look, row, other, others):
-    """Take over the best of what was seen elsewhere, where no other object sits, if better."""
-    other.evidence[_inside(other.centers, others)] = -np.inf
-    best = int(other.evidence.argmax())
-    if other.evidence[best] > look.evidence[row]:
+def _take_better(look, row, tracker, other, others, least=0.0, margin=0.0):
+    """Take over the best of what was seen elsewhere, if it is better by a margin."""
+    evidence = _evidence(tracker, other)
+    evidence[_inside(other.centers, others) | (other.confidences < least)] = -np.inf
+    best = int(evidence.argmax())
+    if evidence[best] > _evidence(tracker, look.at([row]))[0] + margin:
         look.take(row, other, best)
+
+
+def _evidence(tracker, look):
+    """Return what speaks for each of N looks at one object, (N,)."""
+    sure = np.clip(look.confidences, 1e-9, 1 - 1e-9)
+    palettes = _palettes(look.patches, look.windows, look.centers, tracker._size[np.newaxis])
+    return np.log(sure / (1 - sure)) + PALETTE_WEIGHT * (palettes @ tracker._palette)
+
+
+def _inside(points, boxes):
+    """Return bool (N,): which points (N, 2) lie in one of the boxes (M, 4)."""
+    points = points[:, np.newaxis]
+    return ((points > boxes[:, :2]) & (points < boxes[:, 2:])).all(axis=2).any(axis=1)
+
+
+def _palettes(patches, windows, centers, sizes):
+    """Return the square roots of the histograms of the objects' colours, (N, SHADES ** 3)."""
+    count = len(patches)
+    offsets = INNER * ((np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5)
+    places = (centers - windows[:, :2])[..., np.newaxis] + sizes[..., np.newaxis] * offsets
+    places *= (WINDOW / (windows[:, 2:] - windows[:, :2]))[..., np.newaxis]
+    columns, rows = np.clip(places.astype(int), 0, WINDOW - 1).transpose(1, 0, 2)
+    pixels = patches[np.arange(count)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis],
+                     columns[:, np.newaxis]].astype(int) * SHADES // 256
+    bins = pixels[..., 0] + SHADES * (pixels[..., 1] + SHADES * pixels[..., 2])
+    bins += SHADES ** 3 * np.arange(count)[:, np.newaxis, np.newaxis]
+    histograms = np.bincount(bins.ravel(), minlength=count * SHADES ** 3).reshape(count, -1)
+    return np.sqrt(histograms / SAMPLES ** 2).astype(np.float32)
 
 
 # Patches
@@ -370,8 +391,13 @@ def _cut_windows(image, centers, sizes):
 
 def _cut_own(image, trackers):
     """Return the windows around the objects, as `_cut_windows` does."""
-    return _cut_windows(image, np.array([tracker._center for tracker in trackers]),
-                        np.array([tracker._size for tracker in trackers]))
+    return _cut_windows(image, *_places(trackers))
+
+
+def _places(trackers):
+    """Return the centers (N, 2) and sizes (N, 2) of objects."""
+    return tuple(np.array(column) for column in zip(
+        *((tracker._center, tracker._size) for tracker in trackers)))
 
 
 def _cut(image, window, patch):
@@ -441,7 +467,7 @@ def _refined(curves, peaks):
 
 
 def _confidences(responses, rows, columns):
-    """Return confidences (N,) of responses (N, CELLS, CELLS) with peaks in cells, and log odds."""
+    """Return the confidences (N,) of responses (N, CELLS, CELLS) with peaks in cells."""
     radius, cells = CELLS // 10, np.arange(CELLS)
     peaks = responses[np.arange(len(rows)), rows, columns]
     near = ((np.abs(cells - rows[:, np.newaxis]) <= radius)[:, :, np.newaxis]
@@ -454,8 +480,7 @@ def _confidences(responses, rows, columns):
     # an image without any structure has none
     told = np.isfinite(ratios) & (ratios > 0)
     logits = PEAK_WEIGHT * peaks + RATIO_WEIGHT * np.log(np.where(told, ratios, 1)) + BIAS
-    logits = np.where(told, np.clip(logits, -50, 50), -np.inf)
-    return 1 / (1 + np.exp(-logits)), logits
+    return np.where(told, 1 / (1 + np.exp(-np.clip(logits, -50, 50))), 0)
 
 
 def _learn_filters(trackers, patches, rate):
@@ -480,21 +505,6 @@ def _learn_filters(trackers, patches, rate):
         penalty *= np.float32(PENALTY_GROWTH)
     for tracker, model, solved in zip(trackers, spectra, filters):
         tracker._model, tracker._filter = model, solved
-
-
-def _palettes(patches, windows, centers, sizes):
-    """Return the square roots of the histograms of the objects' colours, (N, SHADES ** 3)."""
-    count = len(patches)
-    offsets = INNER * ((np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5)
-    places = (centers - windows[:, :2])[..., np.newaxis] + sizes[..., np.newaxis] * offsets
-    places *= (WINDOW / (windows[:, 2:] - windows[:, :2]))[..., np.newaxis]
-    columns, rows = np.clip(places.astype(int), 0, WINDOW - 1).transpose(1, 0, 2)
-    pixels = patches[np.arange(count)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis],
-                     columns[:, np.newaxis]].astype(int) * SHADES // 256
-    bins = pixels[..., 0] + SHADES * (pixels[..., 1] + SHADES * pixels[..., 2])
-    bins += SHADES ** 3 * np.arange(count)[:, np.newaxis, np.newaxis]
-    histograms = np.bincount(bins.ravel(), minlength=count * SHADES ** 3).reshape(count, -1)
-    return np.sqrt(histograms / SAMPLES ** 2).astype(np.float32)
 
 
 # Scale

@@ -248,7 +248,7 @@ def test_an_early_detection_whose_image_never_comes_is_dropped_when_a_later_one_
 
 
 def test_an_answer_that_is_repeated_or_old_is_no_second_miss():
-    story = Story()
+    story = Story(max_missed=0.3)
     story.image()
     story.detections(1)
     story.images(4)

@@ -4,8 +4,8 @@ How the camera moved between two images, as the background tells.
 Corners outside the objects (J. Shi, C. Tomasi, Good Features to Track, 1994) are followed by
 optical flow (B. Lucas, T. Kanade, An Iterative Image Registration Technique, 1981) in small
 pictures, and a similarity is fitted to them that few of them can spoil (M. Fischler, R. Bolles,
-Random Sample Consensus, 1981).  What most corners agree on need not be the background: an object
-may fill the picture.  So nobody has to believe it.
+Random Sample Consensus, 1981).  What most corners agree on need not be what an object stands on:
+it may fill the picture, or be carried along with the camera.  So who can look, looks.
 """
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ import numpy as np
 # Pixels of the longer side of the small pictures, about.
 SIDE = 320
 # Corners: at most so many, at least so many, pixels between them, least quality (of the best's).
-CORNERS, FEWEST, APART, QUALITY = 100, 10, 7, 0.01
+CORNERS, FEWEST, APART, QUALITY = 60, 8, 9, 0.01
 # Lucas and Kanade: pixels of their window, and how often the small picture is halved.
-FLOW_WINDOW, FLOW_LEVELS = 15, 3
+FLOW_WINDOW, FLOW_LEVELS = 11, 3
 # Pixels of a small picture by which a corner that fits may miss.
 TOLERANCE = 1.0
+# From this grade on a motion is believed where nothing else tells where an object is.
+BELIEVED = 0.3
 # So much of a box is added on each side: the outline of an object moves with it.
 MARGIN = 0.1
 
@@ -38,6 +40,11 @@ class CameraMotion:
     turn: complex = 1
     shift: complex = 0
     grade: float = 0.0
+
+    @property
+    def believed(self) -> CameraMotion:
+        """This motion if its grade is good, else `STILL`."""
+        return self if self.grade >= BELIEVED else STILL
 
     def boxes(self, boxes) -> np.ndarray:
         """Return where boxes (N, 4) that stand still are on the later image, float32 (N, 4)."""
@@ -61,27 +68,34 @@ STILL = CameraMotion()
 
 
 class Camera:
-    """Tells from each image to the next how the camera moved."""
+    """Tells how the camera moved from image to image; computed only when somebody asks."""
 
     def __init__(self):
         """Create a camera that has not seen an image yet."""
-        self._before = None
+        self._image = self._question = None
+        self._motion = STILL
 
-    def advance(self, image: np.ndarray, boxes) -> CameraMotion:
+    def advance(self, image: np.ndarray, boxes) -> None:
         """
-        Return the motion since the last image; `STILL` where that cannot be told.
+        Take the next image, uint8 (H, W, 3) BGR or (H, W).
 
-        image: uint8 (H, W, 3) BGR or (H, W).  boxes: (N, 4), of the objects on the last image;
-        without any there is nothing to follow, and nothing is computed.
+        boxes: (N, 4), of the objects on the last image; without any there is nothing to follow,
+        and nothing is kept of the image.
         """
         boxes = geometry.as_boxes(boxes)
-        if not len(boxes):
-            self._before = None
-            return STILL
-        before, self._before = self._before, _reduced(image)
-        if before is None or before.shape != self._before.shape:
-            return STILL
-        return _estimate(before, self._before, boxes, image.shape[1] / before.shape[1])
+        before, self._image = self._image, _reduced(image) if len(boxes) else None
+        if before is None or self._image is None or before.shape != self._image.shape:
+            self._motion = STILL
+        else:
+            self._motion = None
+            self._question = before, self._image, boxes, image.shape[1] / before.shape[1]
+
+    @property
+    def motion(self) -> CameraMotion:
+        """The motion between the last two images; `STILL` where that cannot be told."""
+        if self._motion is None:
+            self._motion = _estimate(*self._question)
+        return self._motion
 
 
 def _reduced(image):

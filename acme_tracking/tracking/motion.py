@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from acme_tracking import geometry
-from acme_tracking.tracking.camera_motion import CameraMotion, STILL
+from acme_tracking.tracking.camera_motion import CameraMotion
 import numpy as np
 
 # Boxes older than this tell of another manoeuvre; seconds.
@@ -63,13 +63,11 @@ def fit_motion(stamps, boxes, weights, steps=None) -> Motion:
     states = geometry.to_center(boxes[first:]).astype(float)
     if steps is not None:
         states = _seen_from_the_end(states, steps[first:])
-    seen = weights[first:] > 0
-    times, states, weights = (stamps[first:][seen] - last) * 1e-9, states[seen], weights[first:][seen]
-    weights = weights / weights.sum()
+    times, weights = (stamps[first:] - last) * 1e-9, weights[first:] / weights[first:].sum()
     mean_time, mean_state = weights @ times, weights @ states
     spread = weights @ (times - mean_time) ** 2
     if spread < 1e-6:
-        return Motion(int(last), tuple(states[-1].tolist()), (0.0,) * 4)
+        return Motion(int(last), tuple(states[weights > 0][-1].tolist()), (0.0,) * 4)
     velocity = (weights * (times - mean_time)) @ (states - mean_state) / spread
     return Motion(int(last), tuple((mean_state - velocity * mean_time).tolist()),
                   tuple(velocity.tolist()))

@@ -20,8 +20,6 @@ CHANGE, SLACK = 6.0, 0.7
 USUAL_RATE, USUAL = 0.1, 2.0
 # A newcomer covers so many cells at least, on two images in a row, not far from each other.
 CELLS, NEAR = 8, np.ones((5, 5), np.uint8)
-# From this grade on the motion of the camera is believed.
-TRUSTED = 0.5
 # What is near the box of a track belongs to it: its shadow, and what its box leaves out.
 MARGIN = 0.25
 
@@ -46,7 +44,7 @@ class Newcomers:
         self.are_seen = False
         if last is None or last.shape != cells.shape:
             self._usual, self._odd = np.zeros_like(cells), np.zeros_like(cells)
-        elif motion.grade >= TRUSTED:
+        elif motion.believed.grade > 0:
             last = _as_seen_now(last, motion, scale, cells)
             change = _change(last, cells)
             odd = (cv2.blur(change - USUAL * self._usual, (3, 3)) > CHANGE).astype(np.uint8)

@@ -1,7 +1,7 @@
 """When the detector should run, and why."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from acme_tracking.parameters import parameter
@@ -12,6 +12,8 @@ UNEXPLAINED_MOTION = 'unexplained_motion'
 NEWCOMERS_DUE = 'newcomers_due'
 EVERY_NTH_IMAGE = 'every_nth_image'
 REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, UNEXPLAINED_MOTION, NEWCOMERS_DUE, EVERY_NTH_IMAGE)
+# The wait between detections in vain is doubled so many times at most.
+LONGEST_WAIT = 6
 
 
 @dataclass(frozen=True)
@@ -64,38 +66,44 @@ class RequestPolicy:
         self._images = 0
         self._last = None        # stamp of the last request
         self._in_flight = False
-        self._reason_of_last = None
         self._asked_for = set()  # ids that asked, and have not recovered since
-        self._in_vain = 0        # requests in a row for a motion that was nobody's
+        self._suspects = False   # whether the last request was about somebody who is not in sight
+        self._in_vain = 0        # such requests in a row that nothing came of
 
-    def decide(self, stamp: int, confidences: Mapping[int, float],
+    def decide(self, stamp: int, confidences: Mapping[int, float], lost: bool = False,
                moves: bool = False) -> Request | None:
         """
         Return a request when the detector should run now; call it once per image.
 
-        stamp: of the newest image; confidences: of every track by its id; moves: whether
-        something moves that is no track.
+        stamp: of the newest image; confidences: of every track by its id; lost: whether one of
+        them is out of sight; moves: whether something moves that is no track.
         """
         self._images += 1
         recovered = self.parameters.request_confidence + self.parameters.request_hysteresis
         self._asked_for = {track for track in self._asked_for & confidences.keys()
                            if not confidences[track] >= recovered}  # NaN is no recovery
-        reason = None if self._waits(stamp) else self._reason(stamp, confidences, moves)
+        reason = None if self._waits(stamp) else self._reason(stamp, confidences, lost, moves)
         if reason is None:
             return None
         self._asked_for.update(self._doubtful(confidences))
-        self._last, self._reason_of_last, self._in_flight = stamp, reason, True
+        self._last, self._in_flight = stamp, True
         return Request(reason, stamp)
 
     def answered(self) -> None:
         """Note that the request in flight has been answered, or could not be sent."""
         self._in_flight = False
 
-    def found(self, newcomers: bool) -> None:
-        """Note whether a detection showed objects that were not followed yet."""
-        if newcomers:
+    def found(self, again: Collection[int], newcomers: bool) -> None:
+        """
+        Note what a detection showed.
+
+        again: ids of the tracks that were out of sight, which may ask anew; newcomers: whether
+        there are objects that were not followed yet.
+        """
+        self._asked_for.difference_update(again)
+        if again or newcomers:
             self._in_vain = 0
-        elif self._reason_of_last == UNEXPLAINED_MOTION:
+        elif self._suspects:
             self._in_vain += 1
 
     def _seconds_since_last(self, stamp) -> float:
@@ -113,7 +121,7 @@ class RequestPolicy:
         return {track for track, confidence in confidences.items()
                 if not confidence >= self.parameters.request_confidence}
 
-    def _reason(self, stamp, confidences, moves):
+    def _reason(self, stamp, confidences, lost, moves):
         every = self.parameters.detect_every
         if every:
             return EVERY_NTH_IMAGE if (self._images - 1) % every == 0 else None
@@ -123,8 +131,14 @@ class RequestPolicy:
         if not confidences:
             return NOTHING_TO_TRACK
         if self._doubtful(confidences) - self._asked_for:
+            self._suspects, self._in_vain = False, 0
             return LOW_CONFIDENCE
-        # What moves and is nobody, leaves in the wind or a dog, is asked about less and less.
-        if moves and since >= self.parameters.minimum_interval * 2 ** self._in_vain:
-            return UNEXPLAINED_MOTION
-        return NEWCOMERS_DUE if since >= self.parameters.newcomers_interval else None
+        # Who stays away, and what moves and is nobody, is asked about less and less.
+        wait = self.parameters.minimum_interval * 2 ** min(self._in_vain, LONGEST_WAIT)
+        if (lost or moves) and since >= wait:
+            self._suspects = True
+            return LOW_CONFIDENCE if lost else UNEXPLAINED_MOTION
+        if since >= self.parameters.newcomers_interval:
+            self._suspects = False
+            return NEWCOMERS_DUE
+        return None

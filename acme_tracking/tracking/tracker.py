@@ -74,7 +74,7 @@ class TrackingParameters(RequestParameters):
         'three images.',
         minimum=1, maximum=10000)
     confirm_score: float = parameter(
-        0.5, 'A detection with this score is believed at once.', minimum=0.0, maximum=1.0)
+        0.35, 'A detection with this score is believed at once.', minimum=0.0, maximum=1.0)
     confirm_detections: int = parameter(
         2, 'Weaker detections are believed when there are so many of one object.',
         minimum=1, maximum=100)
@@ -173,13 +173,13 @@ class MultiObjectTracker:
         """
         image = self._keep(stamp, image)
         self.stamp = stamp
-        motion = self._follow(turns.whose(self._tracks, self.parameters.looks_per_image), stamp,
-                              image, self._tracks, self._camera)
+        self._follow(turns.whose(self._tracks, self.parameters.looks_per_image), stamp, image,
+                     self._tracks)
         oldest = stamp - int(self.parameters.buffer_seconds * 1e9)
         for track in self._tracks:
             track.forget_before(oldest)
         self._drop_dead()
-        self._newcomers.look(image, motion,
+        self._newcomers.look(image, self._camera.motion,
                              [track.box for track in self._tracks if track.is_followed])
         return self._snapshot()
 
@@ -220,7 +220,8 @@ class MultiObjectTracker:
             return None
         return self.policy.decide(
             self.stamp, {track.id: track.confidence for track in self._tracks
-                         if track.state is not State.TENTATIVE}, self._newcomers.are_seen)
+                         if track.state is not State.TENTATIVE},
+            self.count(State.COASTING) > 0, self._newcomers.are_seen)
 
     def count(self, state: State) -> int:
         """Return the number of tracks in a state."""
@@ -249,10 +250,12 @@ class MultiObjectTracker:
         detections = self._usable(detections)
         boxes = np.array([track.box_at(fused_at) for track in self._tracks]).reshape(-1, 4)
         pairs = pair(self._tracks, boxes, self.stamp, detections, self.parameters.minimum_iou)
+        found_again = {self._tracks[row].id for row, _ in pairs
+                       if self._tracks[row].state is State.COASTING}
         restarted = self._correct_paired(fused_at, boxes, detections, pairs)
         self._note_misses(fused_at, {row for row, _ in pairs})
         started = self._start_unpaired(fused_at, boxes, detections, pairs)
-        self.policy.found(bool(started))
+        self.policy.found(found_again, bool(started))
         self._fused_at = max(self._fused_at, fused_at)
         self._replay(fused_at, restarted + started)
         self._drop_dead()
@@ -326,15 +329,16 @@ class MultiObjectTracker:
 
     def _replay(self, stamp, tracks):
         """Start visual trackers on the image of `stamp`, and lead them to the present."""
+        if not tracks:
+            return
         boxes, image = [track.box for track in tracks], self._buffer.get(stamp)
         start_all([track.visual for track in tracks], image, boxes)
-        self.steps += bool(tracks)
-        camera = Camera()
-        camera.advance(image, boxes)
+        self.steps += 1
+        self._camera = Camera()
+        self._camera.advance(image, boxes)
         images = turns.images_of_replay(len(tracks), self.parameters)
         for later, image in self._buffer.after(stamp, images):
-            self._follow([track for track in tracks if track.is_followed], later, image, tracks,
-                         camera)
+            self._follow([track for track in tracks if track.is_followed], later, image, tracks)
 
     # What both calls need
 
@@ -351,23 +355,22 @@ class MultiObjectTracker:
         self._shape = image.shape
         return image
 
-    def _follow(self, looking, stamp, image, tracks, camera):
+    def _follow(self, looking, stamp, image, tracks):
         """Take tracks to a later image; the visual trackers of those `looking` all at once."""
-        motion = camera.advance(image, [track.box for track in tracks])
+        self._camera.advance(image, [track.box for track in tracks])
         for track in looking:
             if track.turns and can_be_moved(track.visual):
                 track.visual.expect(track.predict(stamp))
         ids = [track.id for track in looking]
         others = [track.box_at(stamp) for track in self._tracks if track.id not in ids]
         seen = dict(zip(ids, update_all(
-            [track.visual for track in looking], image, motion, others,
+            [track.visual for track in looking], image, self._camera, others,
             brief=len(tracks) > self.parameters.looks_per_image)))
         self.steps += bool(looking)
         for track in tracks:
             if track.state is not State.DROPPED:
-                track.follow(stamp, seen.get(track.id), motion,
+                track.follow(stamp, seen.get(track.id), self._camera.motion.believed,
                              self.parameters.confidence_threshold, self.parameters.max_coast)
-        return motion
 
     def _is_visible(self, boxes):
         """Return bool (N,): proper boxes of which enough lies inside the image."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Protocol
 
-from acme_tracking.tracking.camera_motion import CameraMotion, STILL
+from acme_tracking.tracking.camera_motion import Camera
 import numpy as np
 
 
@@ -33,7 +33,7 @@ class VisualTracker(Protocol):
         A tracker may also have `expect(box)`, which tells it where the object is to be looked for
         next, when others know more than it: it was not its turn, or a detection moved the object.
         And it may have the static methods `start_many(trackers, image, boxes)` and
-        `update_many(trackers, image, motion, others, brief)`, which do the same for many trackers
+        `update_many(trackers, image, camera, others, brief)`, which do the same for many trackers
         of its kind, cheaper than one after the other: see `update_all`.
         """
 
@@ -110,15 +110,15 @@ def start_all(trackers, image: np.ndarray, boxes) -> None:
         tracker.start(image, box)
 
 
-def update_all(trackers, image: np.ndarray, motion: CameraMotion = STILL, others=(),
+def update_all(trackers, image: np.ndarray, camera: Camera | None = None, others=(),
                brief: bool = False) -> list[tuple[np.ndarray, float]]:
     """
     Update trackers of one kind: all at once where that kind can, else one by one.
 
-    Of use to those that can: motion, of the camera since the last image; others, the boxes (N, 4)
-    of more objects, not to be mistaken for one of these; brief, there are more objects than time,
-    so whoever can do with less work is to.
+    Of use to those that can: the camera, for its motion since the last image; others, the boxes
+    (N, 4) of more objects, not to be mistaken for one of these; brief, there are more objects
+    than time, so whoever can do with less work is to.
     """
     if trackers and hasattr(trackers[0], 'update_many'):
-        return trackers[0].update_many(trackers, image, motion, others, brief)
+        return trackers[0].update_many(trackers, image, camera, others, brief)
     return [tracker.update(image) for tracker in trackers]

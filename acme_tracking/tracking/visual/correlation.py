@@ -23,7 +23,7 @@ import math
 import os
 
 from acme_tracking import geometry
-from acme_tracking.tracking.camera_motion import Camera, CameraMotion, STILL
+from acme_tracking.tracking.camera_motion import Camera
 from acme_tracking.tracking.visual.boxes import starting_box
 import cv2
 import numpy as np
@@ -61,15 +61,20 @@ THREADS = os.cpu_count() or 1
 # brings them to [0, 1].  Origin of the constants: see docs/confidence.md.
 PEAK_WEIGHT, RATIO_WEIGHT, BIAS = 7.17, 2.76, -9.95
 LEARN_ABOVE = 0.3
-RING_BELOW = 0.5
-RING_MARGIN = 3.5
+# Below this it is held where it was expected, in the size it had: a peak is then as likely chance.
+HOLD_BELOW = 0.1
+# An object less sure than this is looked for elsewhere too: where the camera's motion leaves it,
+# if that is not near (in sizes), and in the ring of windows one size away.  A window of the ring
+# must be so sure, and have so much more evidence: the log odds of the confidence plus, weighted,
+# the likeness of the colours to those at the start (Bhattacharyya's coefficient of histograms; D.
+# Comaniciu, V. Ramesh, P. Meer, Kernel-Based Object Tracking, 2003).  Origin: docs/trackers.md.
+DOUBT, NEAR = 0.5, 0.05
+RING_CONFIDENCE, RING_MARGIN = 0.1, 3.0
+RING_EVERY = 3  # looks, while the doubt lasts
 PALETTE_WEIGHT = 20.0
-PALETTE_SHARE = 0.8
-PALETTE_SIDE = 16
-COLORS = 8
-MOVED, MOVED_MARGIN, GRADE_LEAST = 0.05, 0.0, 0.0
-MOVED_MARGIN = 0.0
-GRADE_LEAST = 0.0
+# Bins of each channel of the histogram of colours, and the samples across the inner part of an
+# object that it is made of.
+SHADES, SAMPLES, INNER = 8, 16, 0.8
 
 ORIENTATIONS = 8
 COLOR_SCALE = np.array([1 / 80, 1 / 30, 1 / 30], dtype=np.float32)
@@ -159,7 +164,7 @@ _levels = (LEVEL_STEP ** (np.arange(LEVELS) - LEVELS // 2)).astype(np.float32)
 _level_window = _hann(LEVELS)[:, np.newaxis]
 _level_response = fft.rfft(fft.ifftshift(
     _gaussian(LEVELS, LEVEL_SIGMA / math.log(LEVEL_STEP)))).astype(np.complex64)
-_RING = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.float32)
+_ring = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y], dtype=np.float32)
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix='correlation')
 
 
@@ -189,6 +194,7 @@ class CorrelationTracker:
         self._camera = Camera()
         self._center = (box[:2] + box[2:]) / 2
         self._size = np.maximum(box[2:] - box[:2], MINIMUM_SIZE)
+        self._doubts = 0     # looks in doubt, one after the other
         self._growth = 0.0   # change of the logarithm of the size from image to image
         # Where an object begins decides which turn is its first, to spread the work over images.
         self._updates = int(self._center.sum()) % TURNS
@@ -204,17 +210,19 @@ class CorrelationTracker:
         """Find the object in `image`; return its box and confidence."""
         if self._box is None:
             raise RuntimeError('update before start: there is no object to follow')
-        return self.update_many([self], image, self._camera.advance(image, self._box))[0]
+        self._camera.advance(image, self._box)
+        return self.update_many([self], image, self._camera)[0]
 
     @staticmethod
-    def update_many(trackers, image: np.ndarray, motion: CameraMotion = STILL, others=(),
+    def update_many(trackers, image: np.ndarray, camera: Camera | None = None, others=(),
                     brief: bool = False) -> list[tuple[np.ndarray, float]]:
         """Find the objects of many trackers in `image`; see `update_all` of the package."""
         if any(tracker._box is None for tracker in trackers):
             raise RuntimeError('update before start: there is no object to follow')
         image = _as_bgr(image)
         boxes = geometry.as_boxes([*(tracker._box for tracker in trackers), *others])
-        results = _pool.map(lambda chunk: _update(chunk, image, motion, boxes, brief),
+        results = _pool.map(lambda chunk: _update(chunk, image, camera or Camera(), boxes,
+                                                  brief),
                             _chunks(trackers))
         return [result for chunk in results for result in chunk]
 
@@ -233,23 +241,26 @@ def _as_bgr(image):
 
 def _learn_first(trackers, image):
     patches, windows = _cut_own(image, trackers)
-    palettes = _palettes(patches, windows, np.array([tracker._center for tracker in trackers]),
-                         np.array([tracker._size for tracker in trackers]))
-    for tracker, palette in zip(trackers, palettes):
+    for tracker, palette in zip(trackers, _palettes(patches, windows, *_places(trackers))):
         tracker._palette = palette
     _learn_filters(trackers, patches, rate=1.0)
     _learn_levels(trackers, patches, windows, rate=1.0)
 
 
-def _update(trackers, image, motion, boxes, brief):
-    look = _search(trackers, image, np.array([tracker._center for tracker in trackers]))
+def _update(trackers, image, camera, boxes, brief):
+    centers = np.array([tracker._center for tracker in trackers])
+    look = _search(trackers, image, camera.motion.believed.points(centers) if brief else centers)
     if not brief:
-        _search_moved(look, trackers, image, motion)
-        _search_around(look, trackers, image, boxes)
+        for row, tracker in enumerate(trackers):
+            if look.confidences[row] < DOUBT:
+                _look_further(look, row, tracker, image, camera.motion, boxes)
+            tracker._doubts = tracker._doubts + 1 if look.confidences[row] < DOUBT else 0
+    held = look.confidences < HOLD_BELOW
+    look.centers[held] = look.expected[held]
     for tracker, center in zip(trackers, look.centers):
         tracker._center = center
     rows = [row for row, tracker in enumerate(trackers)
-            if not brief or tracker._updates % BRIEF_SIZES == 0]
+            if not held[row] and (not brief or tracker._updates % BRIEF_SIZES == 0)]
     _resize([trackers[row] for row in rows], look.patches[rows], look.windows[rows], image.shape)
     for tracker in trackers:
         half = tracker._size / 2
@@ -269,15 +280,19 @@ class _Look:
     """
     What was seen of N objects, in a window each.
 
-    patches (N, WINDOW, WINDOW, 3); windows (N, 4), x0 y0 x1 y1; centers (N, 2), where the objects
-    are; confidences (N,).
+    expected (N, 2), where they were looked for, and centers (N, 2), where they are; patches (N,
+    WINDOW, WINDOW, 3) and windows (N, 4), x0 y0 x1 y1, around the former; confidences (N,).
     """
 
+    expected: np.ndarray
+    centers: np.ndarray
     patches: np.ndarray
     windows: np.ndarray
-    centers: np.ndarray
     confidences: np.ndarray
-    evidence: np.ndarray
+
+    def at(self, rows):
+        """Return what was seen of the objects in `rows`."""
+        return _Look(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def take(self, rows, other, chosen):
         """Take over what another look saw of the objects in `rows`."""
@@ -285,16 +300,10 @@ class _Look:
             getattr(self, field.name)[rows] = getattr(other, field.name)[chosen]
 
 
-def _inside(points, boxes):
-    """Return bool (N,): which points (N, 2) lie in one of the boxes (M, 4)."""
-    points = points[:, np.newaxis]
-    return ((points > boxes[:, :2]) & (points < boxes[:, 2:])).all(axis=2).any(axis=1)
-
-
-def _search(trackers, image, centers):
-    """Look for objects in windows around the centers (N, 2)."""
+def _search(trackers, image, expected):
+    """Look for objects in windows around the places `expected`, (N, 2)."""
     sizes = np.array([tracker._size for tracker in trackers])
-    patches, windows = _cut_windows(image, centers, sizes)
+    patches, windows = _cut_windows(image, expected, sizes)
     filters = np.array([tracker._filter for tracker in trackers])
     responses = fft.irfft2((filters * _window_spectrum(patches)).sum(axis=1), s=(CELLS, CELLS))
     responses = fft.fftshift(responses, axes=(1, 2))
@@ -305,58 +314,64 @@ def _search(trackers, image, centers):
     # From cells of the window to pixels of the image, from the middle of the rounded window.
     scale = (windows[:, 2:] - windows[:, :2]) / CELLS
     centers = (windows[:, :2] + windows[:, 2:]) / 2 + shift * scale
-    centers = np.clip(centers, 0, (image.shape[1], image.shape[0])).astype(np.float32)
-    confidences, logits = _confidences(responses, rows, columns)
-    palettes = _palettes(patches, windows, centers, sizes)
-    likeness = (palettes * np.array([tracker._palette for tracker in trackers])).sum(axis=1)
-    return _Look(patches, windows, centers, confidences, logits + PALETTE_WEIGHT * likeness)
+    limits = np.array([image.shape[1], image.shape[0]], dtype=np.float32)
+    expected, centers = (np.clip(points, 0, limits).astype(np.float32)
+                         for points in (expected, centers))
+    return _Look(expected, centers, patches, windows, _confidences(responses, rows, columns))
+
+
+def _look_further(look, row, tracker, image, motion, boxes):
+    """
+    Look for an object in doubt where the camera's motion leaves it, then all around.
+
+    Another look counts when more speaks for it and no other object sits there; one that only
+    chance led to when much more does.
+    """
+    others = boxes[(boxes != tracker._box).any(axis=1)]
+    center, size = look.expected[row], tracker._size
+    moved = motion.points(center[np.newaxis])
+    if np.abs(moved - center).max() > NEAR * size.max():
+        _take_better(look, row, tracker, _search([tracker], image, moved), others)
+    if look.confidences[row] < DOUBT and tracker._doubts % RING_EVERY == 0:
+        ring = _search([tracker] * len(_ring), image, look.expected[row] + _ring * size)
+        _take_better(look, row, tracker, ring, others, RING_CONFIDENCE, RING_MARGIN)
+
+
+def _take_better(look, row, tracker, other, others, least=0.0, margin=0.0):
+    """Take over the best of what was seen elsewhere, if it is better by a margin."""
+    evidence = _evidence(tracker, other)
+    evidence[_inside(other.centers, others) | (other.confidences < least)] = -np.inf
+    best = int(evidence.argmax())
+    if evidence[best] > _evidence(tracker, look.at([row]))[0] + margin:
+        look.take(row, other, best)
+
+
+def _evidence(tracker, look):
+    """Return what speaks for each of N looks at one object, (N,)."""
+    sure = np.clip(look.confidences, 1e-9, 1 - 1e-9)
+    palettes = _palettes(look.patches, look.windows, look.centers, tracker._size[np.newaxis])
+    return np.log(sure / (1 - sure)) + PALETTE_WEIGHT * (palettes @ tracker._palette)
+
+
+def _inside(points, boxes):
+    """Return bool (N,): which points (N, 2) lie in one of the boxes (M, 4)."""
+    points = points[:, np.newaxis]
+    return ((points > boxes[:, :2]) & (points < boxes[:, 2:])).all(axis=2).any(axis=1)
 
 
 def _palettes(patches, windows, centers, sizes):
-    """Return the square roots of the histograms of colour on objects, (N, COLORS ** 3)."""
+    """Return the square roots of the histograms of the objects' colours, (N, SHADES ** 3)."""
     count = len(patches)
-    offsets = PALETTE_SHARE * ((np.arange(PALETTE_SIDE) + 0.5) / PALETTE_SIDE - 0.5)
-    places = ((centers - windows[:, :2])[..., np.newaxis] + sizes[..., np.newaxis] * offsets)
+    offsets = INNER * ((np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5)
+    places = (centers - windows[:, :2])[..., np.newaxis] + sizes[..., np.newaxis] * offsets
     places *= (WINDOW / (windows[:, 2:] - windows[:, :2]))[..., np.newaxis]
     columns, rows = np.clip(places.astype(int), 0, WINDOW - 1).transpose(1, 0, 2)
-    pixels = patches[np.arange(count)[:, np.newaxis, np.newaxis],
-                     rows[:, :, np.newaxis], columns[:, np.newaxis]] // (256 // COLORS)
-    bins = pixels.reshape(count, -1, 3) @ np.array([1, COLORS, COLORS ** 2])
-    bins += COLORS ** 3 * np.arange(count)[:, np.newaxis]
-    histograms = np.bincount(bins.ravel(), minlength=count * COLORS ** 3)
-    return np.sqrt(histograms.reshape(count, -1) / PALETTE_SIDE ** 2).astype(np.float32)
-
-
-def _search_moved(look, trackers, image, motion):
-    """Look where the objects are if they move as the background does; the better look counts."""
-    if not motion.grade > GRADE_LEAST:
-        return
-    centers = np.array([tracker._center for tracker in trackers])
-    sizes = np.array([tracker._size for tracker in trackers])
-    moved = np.clip(motion.points(centers), 0, (image.shape[1], image.shape[0]))
-    rows = np.flatnonzero((np.abs(moved - centers) / sizes).max(axis=1) > MOVED)
-    if not len(rows):
-        return
-    other = _search([trackers[row] for row in rows], image, moved[rows])
-    better = other.evidence > look.evidence[rows] + MOVED_MARGIN
-    look.take(rows[better], other, better)
-
-
-def _search_around(look, trackers, image, boxes):
-    """
-    Look for the objects in doubt in the ring of windows around them too.
-
-    A window is taken when it is clearly better, and no other object sits there.
-    """
-    for row in np.flatnonzero(look.confidences < RING_BELOW):
-        tracker = trackers[row]
-        size = tracker._size
-        ring = _search([tracker] * len(_RING), image, tracker._center + _RING * size)
-        others = boxes[(boxes != tracker._box).any(axis=1)]
-        ring.evidence[_inside(ring.centers, others)] = -np.inf
-        best = int(ring.evidence.argmax())
-        if ring.evidence[best] > look.evidence[row] + RING_MARGIN:
-            look.take(row, ring, best)
+    pixels = patches[np.arange(count)[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis],
+                     columns[:, np.newaxis]].astype(int) * SHADES // 256
+    bins = pixels[..., 0] + SHADES * (pixels[..., 1] + SHADES * pixels[..., 2])
+    bins += SHADES ** 3 * np.arange(count)[:, np.newaxis, np.newaxis]
+    histograms = np.bincount(bins.ravel(), minlength=count * SHADES ** 3).reshape(count, -1)
+    return np.sqrt(histograms / SAMPLES ** 2).astype(np.float32)
 
 
 # Patches
@@ -376,8 +391,13 @@ def _cut_windows(image, centers, sizes):
 
 def _cut_own(image, trackers):
     """Return the windows around the objects, as `_cut_windows` does."""
-    return _cut_windows(image, np.array([tracker._center for tracker in trackers]),
-                        np.array([tracker._size for tracker in trackers]))
+    return _cut_windows(image, *_places(trackers))
+
+
+def _places(trackers):
+    """Return the centers (N, 2) and sizes (N, 2) of objects."""
+    return tuple(np.array(column) for column in zip(
+        *((tracker._center, tracker._size) for tracker in trackers)))
 
 
 def _cut(image, window, patch):
@@ -447,7 +467,7 @@ def _refined(curves, peaks):
 
 
 def _confidences(responses, rows, columns):
-    """Return the confidences in [0, 1] of responses (N, CELLS, CELLS) with their peaks in cells."""
+    """Return the confidences (N,) of responses (N, CELLS, CELLS) with peaks in cells."""
     radius, cells = CELLS // 10, np.arange(CELLS)
     peaks = responses[np.arange(len(rows)), rows, columns]
     near = ((np.abs(cells - rows[:, np.newaxis]) <= radius)[:, :, np.newaxis]
@@ -460,8 +480,7 @@ def _confidences(responses, rows, columns):
     # an image without any structure has none
     told = np.isfinite(ratios) & (ratios > 0)
     logits = PEAK_WEIGHT * peaks + RATIO_WEIGHT * np.log(np.where(told, ratios, 1)) + BIAS
-    logits = np.where(told, np.clip(logits, -50, 50), -np.inf)
-    return 1 / (1 + np.exp(-logits)), logits
+    return np.where(told, 1 / (1 + np.exp(-np.clip(logits, -50, 50))), 0)
 
 
 def _learn_filters(trackers, patches, rate):

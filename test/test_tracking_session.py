@@ -262,6 +262,59 @@ def test_an_answer_that_is_repeated_or_old_is_no_second_miss():
     assert story.session.tracker.count(State.COASTING) == 1, 'a second run that does not see it'
 
 
+def weaker(score):
+    return Detections(CAR.boxes, [score], CAR.labels)
+
+
+def test_weak_detections_do_not_make_a_sure_track_however_sure_the_visual_tracker_is():
+    story = Story()
+    story.image()
+    story.detections(1, weaker(0.36))
+    assert story.tracks().scores[0] == pytest.approx(0.6, abs=0.03)
+    for _ in range(10):
+        story.detections(story.index, weaker(0.36))
+        assert story.tracks().scores[0] < 0.63
+    for _ in range(12):
+        story.detections(story.index, weaker(0.9))
+        scores = story.tracks().scores
+    assert scores[0] > 0.95
+
+
+def test_a_detector_that_runs_often_is_not_believed_sooner_that_an_object_is_gone():
+    """What counts is for how long it was missed, not how often."""
+    scores = []
+    for every in (1, 4):
+        story = Story(max_missed=100.0)
+        story.image()
+        story.detections(1)
+        for _ in range(8):
+            story.image()
+            if story.index % every == 1 or every == 1:
+                story.detections(story.index, Detections.empty())
+        scores.append(float(story.tracks().scores[0]))
+        assert story.session.tracker.count(State.CONFIRMED) == 1
+    assert scores[0] == pytest.approx(scores[1], abs=0.02) and 0.75 < scores[0] < 0.95
+
+
+def test_an_object_that_is_missed_for_long_coasts_after_two_runs_at_least():
+    story = Story(max_missed=0.5)
+    story.image()
+    story.detections(1)
+    for _ in range(4):
+        story.image()
+        story.detections(story.index, Detections.empty())
+    assert story.session.tracker.count(State.CONFIRMED) == 1, 'missed for 0.4 s only'
+    story.image()
+    story.detections(story.index, Detections.empty())
+    assert story.session.tracker.count(State.COASTING) == 1
+    story = Story(max_missed=0.5)
+    story.image()
+    story.detections(1)
+    story.images(9)
+    story.detections(story.index, Detections.empty())
+    assert story.session.tracker.count(State.CONFIRMED) == 1, 'missed once only'
+
+
 def test_a_detection_that_a_later_run_does_not_confirm_is_not_believed_at_once():
     story = Story()
     story.images(6)

@@ -62,7 +62,7 @@ THREADS = os.cpu_count() or 1
 PEAK_WEIGHT, RATIO_WEIGHT, BIAS = 7.17, 2.76, -9.95
 LEARN_ABOVE = 0.3
 # Below this it is held where it was expected, in the size it had: a peak is then as likely chance.
-HOLD_BELOW = 0.1
+HOLD_BELOW = 0.05
 # An object less sure than this is looked for elsewhere too: where the camera's motion leaves it,
 # if that is not near (in sizes), and in the ring of windows one size away.  A window of the ring
 # must be so sure, and have so much more evidence: the log odds of the confidence plus, weighted,

@@ -8,7 +8,7 @@ points in whole sixteenths of a pixel, int32 (N, 2), as OpenCV takes them.  Colo
 255, as float.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 import math
 
@@ -41,19 +41,26 @@ SKIN = ((150, 180, 222), (110, 145, 200), (70, 100, 150), (50, 70, 105))
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A pinhole camera above the origin: `height` metres, `yaw` right, `pitch` down, radians."""
+    """
+    A pinhole camera: metres, radians; the principal point is the middle of the image.
+
+    yaw turns it right, pitch down, and roll clockwise as seen from behind it.
+    """
 
     width: int
     height_px: int
-    height: float
+    height: float  # above the ground
     yaw: float
     pitch: float
     focal: float  # pixels
+    roll: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
 
     @cached_property
     def position(self):
         """The camera's place in the world."""
-        return np.array([0.0, 0.0, self.height])
+        return np.array([self.x, self.y, self.height])
 
     @cached_property
     def axes(self):
@@ -62,7 +69,15 @@ class Camera:
         right = np.array([math.cos(self.yaw), -math.sin(self.yaw), 0.0])
         up = np.array([0.0, 0.0, 1.0])
         sine, cosine = math.sin(self.pitch), math.cos(self.pitch)
-        return np.stack([right, -sine * forward - cosine * up, cosine * forward - sine * up])
+        down = -sine * forward - cosine * up
+        turn, lean = math.cos(self.roll), math.sin(self.roll)
+        return np.stack([turn * right + lean * down, turn * down - lean * right,
+                         cosine * forward - sine * up])
+
+    @property
+    def size(self):
+        """Width and height in pixels."""
+        return self.width, self.height_px
 
     @property
     def spread(self):
@@ -71,8 +86,8 @@ class Camera:
 
     def scaled(self, factor):
         """Return the same view with `factor` times the pixels."""
-        return Camera(int(self.width * factor), int(self.height_px * factor), self.height,
-                      self.yaw, self.pitch, self.focal * factor)
+        return replace(self, width=int(self.width * factor),
+                       height_px=int(self.height_px * factor), focal=self.focal * factor)
 
     def to_view(self, points):
         """Turn world points (N, 3) into the camera's axes: right, down, depth."""
@@ -83,10 +98,16 @@ class Camera:
         scale = self.focal / view[:, 2:3]
         return view[:, :2] * scale + (self.width / 2, self.height_px / 2)
 
-    def ground(self):
-        """Return x, y (H, W) where each pixel's ray meets the ground, NaN above the horizon."""
-        columns = np.arange(self.width, dtype=np.float32) + 0.5 - self.width / 2
-        rows = np.arange(self.height_px, dtype=np.float32) + 0.5 - self.height_px / 2
+    def ground(self, step=1):
+        """
+        Return where the rays of pixels meet the ground, NaN above the horizon.
+
+        x, y float32 (ceil(H / step), ceil(W / step)): metres right of the camera's place and ahead
+        of it, in the world's directions, of the middles of squares of `step` pixels.
+        """
+        columns, rows = (
+            (np.arange(math.ceil(size / step), dtype=np.float32) + 0.5) * step - size / 2
+            for size in (self.width, self.height_px))
         right, down, forward = self.axes.astype(np.float32) * np.float32(1 / self.focal)
         forward = forward * self.focal
         rows, columns = rows[:, None], columns[None, :]
@@ -109,7 +130,7 @@ def project_flat(camera, outline, moved):
     return points[:len(outline)], cv2.convexHull(points)[:, 0]
 
 
-def _cut_near(view):
+def cut_near(view):
     kept = []
     for a, b in zip(view, np.roll(view, -1, axis=0), strict=True):
         if a[2] >= NEAR:
@@ -277,7 +298,7 @@ def mesh_polygons(mesh, camera, light, position, heading, dim=1.0, braking=False
     rank = mesh.layers * 1e4 - np.linalg.norm(eye - mesh.centres, axis=1)
     order = [i for i in np.argsort(rank[mesh.parts], kind='stable').tolist() if seen[i]]
     if view[:, 2].min() < NEAR:
-        cut = [(_cut_near(view[slice(*mesh.spans[i])]), colours[i]) for i in order]
+        cut = [(cut_near(view[slice(*mesh.spans[i])]), colours[i]) for i in order]
         return [(fixed_point(camera.to_image(points)), colour) for points, colour in cut
                 if len(points) > 2]
     points = fixed_point(camera.to_image(view))

@@ -35,33 +35,27 @@ def haze_share(distance):
     return share * share * (3 - 2 * share)
 
 
-class Picture:
-    """A picture with its halvings, BGRA uint8; what has no alpha is not there."""
-
-    def __init__(self, image):
-        """Keep the picture."""
-        self.levels = [image]
-
-    def level(self, shrink):
-        """Return the picture halved so often that its texels are about as large as pixels."""
-        number = max(0, math.floor(math.log2(max(shrink, 1.0)) + 0.4))
-        while len(self.levels) <= number and min(self.levels[-1].shape[:2]) > 3:
-            height, width = self.levels[-1].shape[:2]
-            self.levels.append(cv2.resize(self.levels[-1], (width // 2, height // 2),
-                                          interpolation=cv2.INTER_AREA))
-        return self.levels[min(number, len(self.levels) - 1)]
+def halvings(image):
+    """Return a picture, BGRA uint8, and its halves down to a few texels."""
+    levels = [image]
+    while min(levels[-1].shape[:2]) > 3:
+        height, width = levels[-1].shape[:2]
+        levels.append(cv2.resize(levels[-1], (width // 2, height // 2),
+                                 interpolation=cv2.INTER_AREA))
+    return levels
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
     """
-    A picture on a plane in the world.
+    A picture on a plane in the world; where it has no alpha, it is not there.
 
-    `origin` is its lower left corner, `right` and `up` its sides.  It is seen from where `normal`
-    points to; one without a normal turns around the middle of its foot to face the camera.
+    `levels` are the picture and its halves, `origin` is its lower left corner, `right` and `up`
+    are its sides.  It is seen from where `normal` points to; one without a normal turns around the
+    middle of its foot to face the camera.
     """
 
-    picture: Picture
+    levels: list
     origin: np.ndarray
     right: np.ndarray
     up: np.ndarray
@@ -81,7 +75,8 @@ class Panels:
 
     def __init__(self, panels):
         """Stack their sides."""
-        self.pictures = [panel.picture for panel in panels]
+        self._levels = [panel.levels for panel in panels]
+        self._texels = np.array([panel.levels[0][..., 0].size for panel in panels])
         self._turns = np.array([panel.normal is None for panel in panels])
         self._normal = np.array([np.zeros(3) if panel.normal is None else panel.normal
                                  for panel in panels])
@@ -91,18 +86,26 @@ class Panels:
     def warped(self, camera):
         """Yield (number, BGRA picture, its first pixel) of each panel that the camera sees."""
         origin, right, up = self._facing(camera)
+        view = camera.to_view(origin[:, None]
+                              + np.stack([0 * up, right, right + up, up], axis=1))
+        windows, pixels = _windows(view, camera)
         front = self._turns | (((camera.position - origin) * self._normal).sum(axis=1) > 0)
-        corners = origin[:, None] + np.stack([0 * up, right, right + up, up], axis=1)
-        view = camera.to_view(corners)
-        depth = view[..., 2]
-        reach = np.maximum(depth.max(axis=1), 0) * camera.spread
-        beside = (view[..., 0].min(axis=1) > reach) | (view[..., 0].max(axis=1) < -reach)
-        planes = np.stack([right, -up, origin + up - camera.position], axis=2)
+        seen = np.flatnonzero(front & (windows[:, 2:] > windows[:, :2]).all(axis=1))
+        halved = np.log2(np.maximum(self._texels[seen] / pixels[seen], 1)) / 2
+        planes = np.stack([right, -up, origin + up - camera.position], axis=2)[seen]
         planes = np.diag((camera.focal, camera.focal, 1.0)) @ camera.axes @ planes
-        for number in np.flatnonzero(front & ~beside & (depth.max(axis=1) > models.NEAR)):
-            warped = self._warp(camera, number, view[number], planes[number])
-            if warped:
-                yield number, *warped
+        # the middle of a pixel is its place for OpenCV
+        places = np.tile(np.eye(3), (len(seen), 1, 1))
+        places[:, :2, 2] = np.array(camera.size) / 2 - 0.5 - windows[seen, :2]
+        for number, level, plane in zip(seen.tolist(), (halved + 0.4).astype(int).tolist(),
+                                        places @ planes):
+            x1, y1, x2, y2 = windows[number].tolist()
+            texture = self._levels[number][min(level, len(self._levels[number]) - 1)]
+            rows, columns = texture.shape[:2]
+            texel = np.array(((1 / columns, 0, 0.5 / columns), (0, 1 / rows, 0.5 / rows),
+                              (0, 0, 1)))
+            yield number, cv2.warpPerspective(texture, plane @ texel, (x2 - x1, y2 - y1),
+                                              flags=cv2.INTER_LINEAR), (x1, y1)
 
     def _facing(self, camera):
         """Return origins, right sides and up sides, each (N, 3), as they are for this camera."""
@@ -114,37 +117,36 @@ class Panels:
         return (np.where(turns, origin + (right - turned) / 2, origin),
                 np.where(turns, turned, right), up)
 
-    def _warp(self, camera, number, view, plane):
-        outline = models.cut_near(view) if view[:, 2].min() < models.NEAR else view
-        points = camera.to_image(outline)
-        x1, y1 = np.maximum(points.min(axis=0) - 1, 0).astype(int).tolist()
-        x2, y2 = np.minimum(points.max(axis=0) + 2, camera.size).astype(int).tolist()
-        if x2 <= x1 or y2 <= y1:
-            return None
-        picture, shrink = self.pictures[number], 1.0
-        if outline is view:
-            pixels = abs(_shoelace(points))
-            shrink = math.sqrt(picture.levels[0][..., 0].size / max(pixels, 1.0))
-        texture = picture.level(shrink)
-        rows, columns = texture.shape[:2]
-        # the middle of a texel and of a pixel is its place for OpenCV
-        place = ((1, 0, camera.width / 2 - x1 - 0.5), (0, 1, camera.height_px / 2 - y1 - 0.5),
-                 (0, 0, 1))
-        texel = ((1 / columns, 0, 0.5 / columns), (0, 1 / rows, 0.5 / rows), (0, 0, 1))
-        return cv2.warpPerspective(texture, np.array(place) @ plane @ np.array(texel),
-                                   (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR), (x1, y1)
 
+def _windows(view, camera):
+    """
+    Return where quadrangles (N, 4, 3) in the camera's axes are in the image.
 
-def _shoelace(points):
-    (ax, ay), (bx, by), (cx, cy), (dx, dy) = points.tolist()
-    return ((cx - ax) * (dy - by) - (dx - bx) * (cy - ay)) / 2
+    int (N, 4): x1 y1 x2 y2, nothing in it where it is out of view; and their areas in pixels.
+    """
+    depth = view[..., 2]
+    points = camera.to_image(np.maximum(view, (-np.inf, -np.inf, models.NEAR)).reshape(-1, 3))
+    points = points.reshape(-1, 4, 2)
+    (ax, ay), (bx, by) = np.moveaxis(points[:, 2:] - points[:, :2], 0, 2)
+    pixels = np.maximum(np.abs(ax * by - bx * ay) / 2, 1.0)
+    low, high = points.min(axis=1), points.max(axis=1)
+    for number in np.flatnonzero(depth.min(axis=1) < models.NEAR):
+        cut = models.cut_near(view[number])
+        if len(cut):
+            points = camera.to_image(cut)
+            low[number], high[number], pixels[number] = points.min(0), points.max(0), np.inf
+        else:
+            high[number] = -np.inf
+    size = np.array(camera.size)
+    return np.concatenate([np.clip(low - 1, 0, size), np.clip(high + 2, 0, size)],
+                          axis=1).astype(int), pixels
 
 
 class Painted:
     """A standing thing in one image: what `scene.py` paints in order among the traffic."""
 
     def __init__(self, footprint, haze):
-        """Begin with nothing; `haze` is its share and its colour (3,)."""
+        """Begin with nothing; `haze` is its share and a picture of it."""
         self.footprint = footprint
         self._share, self._haze = haze
         self._pieces = []
@@ -164,7 +166,7 @@ class Painted:
         for window, mask, picture in self._pieces:
             picture = cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)
             if self._share > 0.01:
-                veil = np.full_like(picture, self._haze)
+                veil = self._haze[:picture.shape[0], :picture.shape[1]]
                 picture = cv2.addWeighted(picture, 1 - self._share, veil, self._share, 0.0)
             cv2.copyTo(picture, mask, image[window])
 
@@ -182,15 +184,16 @@ class Surroundings:
         self._road, self._light, self._seed = road, light, seed
         noise = tile_noise(rng)
         self._strip = {(0, 0): _paint_strip(road, light, noise, rng)}
-        self._haze = np.array((214, 204, 192)) * (light.ambient + light.direct * 0.6) * 0.97
-        self._haze = np.minimum(self._haze, 250)
-        self._sky = Panels([Panel(Picture(side), *place) for side, place in zip(
+        haze = np.array((214, 204, 192)) * (light.ambient + light.direct * 0.6) * 0.97
+        self._haze = np.minimum(haze, 250).astype(np.float32)
+        self._sky = Panels([Panel(halvings(side), *place) for side, place in zip(
             _paint_sky_box(light, noise, rng, self._haze), _sky_box(), strict=True)])
         self._facades = [_paint_facade(noise, rng) for _ in range(8)]
-        self._roof = [Picture(_opaque(np.full((8, 8, 3), tone, np.uint8)))
+        self._roof = [halvings(_opaque(np.full((8, 8, 3), tone, np.uint8)))
                       for tone in ((84, 86, 96), (92, 92, 92))]
         self._trees = [_paint_tree(light, rng) for _ in range(6)]
         self._post = _paint_post()
+        self._veil = np.empty((0, 0, 3), np.uint8)
         self._lots, self._near = {}, (None, None, None)
         self._town = rng.uniform(0.35, 0.9)
 
@@ -198,8 +201,10 @@ class Surroundings:
 
     def background(self, camera):
         """Return sky and ground as BGR uint8 in the size of the camera."""
-        image = np.empty((camera.height_px, camera.width, 3), np.uint8)
-        self._paint_ground(image, camera)
+        # OpenCV samples four channels more than twice as fast as three
+        ground = np.empty((camera.height_px, camera.width, 4), np.uint8)
+        self._paint_ground(ground, camera)
+        image = cv2.cvtColor(ground, cv2.COLOR_BGRA2BGR)
         for _, picture, (x, y) in self._sky.warped(replace(camera, x=0.0, y=0.0, height=0.0)):
             window = image[y:y + picture.shape[0], x:x + picture.shape[1]]
             mask = cv2.threshold(cv2.extractChannel(picture, 3), 127, 255, cv2.THRESH_BINARY)[1]
@@ -207,7 +212,12 @@ class Surroundings:
         return image
 
     def _paint_ground(self, image, camera):
-        x, y = (np.nan_to_num(a, nan=1e4) for a in camera.ground(2))
+        x, y = camera.ground(2)
+        rows = np.flatnonzero(np.isfinite(y).any(axis=1))
+        if not len(rows):
+            return
+        image = image[2 * rows[0]:]
+        x, y = (np.nan_to_num(a[rows[0]:], nan=1e4) for a in (x, y))
         turn = 2 * math.pi / self._road.wave
         # float32 is exact enough only near 0
         centre = np.sin(y * np.float32(turn) + np.float32(camera.y * turn % math.tau))
@@ -252,7 +262,7 @@ class Surroundings:
         rows = int(np.count_nonzero(share > 0.01))
         if rows:
             share = share[:rows, None, None].astype(np.float32)
-            image[:rows] = image[:rows] * (1 - share) + self._haze.astype(np.float32) * share
+            image[:rows, :, :3] = image[:rows, :, :3] * (1 - share) + self._haze * share
 
     # What stands beside the road.
 
@@ -265,12 +275,14 @@ class Surroundings:
             owners = [thing for thing in things for _ in thing.panels]
             self._near = window, owners, Panels([p for thing in things for p in thing.panels])
         _, owners, panels = self._near
+        if self._veil.shape[:2] != camera.size[::-1]:
+            self._veil = np.full((*camera.size[::-1], 3), self._haze, np.uint8)
         found = {}
         for number, picture, low in panels.warped(camera):
             foot = owners[number].footprint
             if foot not in found:
                 away = math.dist(foot.centre, camera.position[:2])
-                found[foot] = Painted(foot, (float(haze_share(away)), self._haze))
+                found[foot] = Painted(foot, (float(haze_share(away)), self._veil))
             found[foot].add(picture, low)
         return list(found.values())
 
@@ -338,8 +350,8 @@ class Surroundings:
 
 
 def _tinted(picture, tone):
-    """Return a picture in light of this tone, (3,)."""
-    return Picture(cv2.transform(picture.levels[0], np.diag([*tone, 1.0])))
+    """Return the halvings of a picture in light of this tone, (3,)."""
+    return [cv2.transform(level, np.diag([*tone, 1.0])) for level in picture]
 
 
 # The pictures.
@@ -353,7 +365,7 @@ def _wrapped(image):
 
 
 def _paint_strip(road, light, noise, rng):
-    """Return the ground along one period of the road, BGR uint8, with margins."""
+    """Return the ground along one period of the road, BGRA uint8, with margins."""
     rows = round(PERIOD * ALONG)
     y = ((np.arange(rows + BLEND, dtype=np.float32) + 0.5) / ALONG)[:, None]
     s = ((np.arange(WIDE * ACROSS, dtype=np.float32) + 0.5) / ACROSS - WIDE / 2)[None, :]
@@ -362,7 +374,7 @@ def _paint_strip(road, light, noise, rng):
     ground = paint_road(road, s, y, np.float32(0.045), noise, rng) * tone
     share = np.linspace(0, 1, BLEND, dtype=np.float32)[:, None, None]
     ground[:BLEND] = share * ground[:BLEND] + (1 - share) * ground[rows:]
-    return _wrapped(np.clip(ground[:rows], 0, 255).astype(np.uint8))
+    return _wrapped(_opaque(np.clip(ground[:rows], 0, 255).astype(np.uint8)))
 
 
 def _sky_box():
@@ -431,7 +443,7 @@ def _paint_facade(noise, rng):
         image = np.clip(wall * bright[..., None], 0, 255).astype(np.uint8)
         _paint_windows(image, rng, bays, floors, style, shops=name == 'front' and style[2])
         cv2.rectangle(image, (0, 0), (width, 9), (wall * 0.6).tolist(), -1)
-        pictures[name] = Picture(_opaque(image))
+        pictures[name] = halvings(_opaque(image))
     return pictures, wide, high
 
 
@@ -484,7 +496,7 @@ def _paint_tree(light, rng):
     models.paint(mask, [(points, 255) for points, _ in polygons], line=cv2.LINE_8)
     average = [float(tone) for tone in cv2.mean(image, mask)[:3]]
     image[mask == 0] = average  # so that no black border shows when it is reduced
-    return Picture(np.dstack([image, mask])), wide, high
+    return halvings(np.dstack([image, mask])), wide, high
 
 
 def _paint_post():
@@ -496,4 +508,4 @@ def _paint_post():
     image[6:, middle - 4:middle + 4, 3] = 255
     image[6:14, 8:middle, 3] = 255
     image[12:20, 4:30] = (200, 210, 212, 255)
-    return Picture(image), wide, high
+    return halvings(image), wide, high

@@ -7,6 +7,7 @@ the road at the speed of the lane; chance without state says which places are ta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 import math
 
 from acme_tracking.scene import models
@@ -56,6 +57,7 @@ class Mover:
     stride: float = 0.0  # phase of the gait, radians
 
 
+@lru_cache(maxsize=1 << 14)
 def unit(*keys):
     """Hash integers to a number in [0, 1), chance without state (SplitMix64, Steele 2014)."""
     state = 0

@@ -470,7 +470,8 @@ def person_polygons(camera, light, position, heading, stride, looks, dim=1.0):
 # A person's limbs: joints of `_joints` at their ends, radii in metres, what covers them.
 _HALF = [(0, 1), (1, 2), (2, 3), (6, 7), (7, 8)]
 LIMBS = np.array([*_HALF, *[(a + 9, b + 9) for a, b in _HALF], (18, 18), (19, 19), (20, 21)])
-LIMB_RADII = np.array([0.085, 0.065, 0.05, 0.05, 0.045] * 2 + [0.115, 0.11, 0.12])
+SHOE = 0.05  # radius
+LIMB_RADII = np.array([0.085, 0.065, SHOE, 0.05, 0.045] * 2 + [0.115, 0.11, 0.12])
 _COVER = (0, 0, 1, 2, 3)  # trousers, trousers, shoes, coat, skin; then 4 hair, 5 bag
 PERSON_PARTS = {'right': list(zip(_COVER, range(5))), 'left': list(zip(_COVER, range(5, 10))),
                 'head': [(3, 10), (4, 11)], 'bag': [(5, 12)]}
@@ -492,7 +493,9 @@ def _joints(stride):
         middle = [np.array([0.0, 0.0, 0.9]), np.array([0.0, 0.0, 1.45])]
         halves += [hip, knee, foot, foot + (0.14, 0.0, -0.01), *middle, shoulder, elbow, hand]
     head = [np.array([0.03, 0.0, 1.6]), np.array([-0.015, 0.0, 1.65])]
-    return np.array(halves + head + [np.array([-0.2, 0.0, 1.3]), np.array([-0.2, 0.0, 1.05])])
+    joints = np.array(halves + head + [np.array([-0.2, 0.0, 1.3]), np.array([-0.2, 0.0, 1.05])])
+    joints[:, 2] += SHOE - joints[:, 2].min()  # the lower foot is on the ground
+    return joints
 
 
 def _capsules(a, b, radii):

@@ -21,9 +21,10 @@ ACROSS, ALONG = 32, 16  # texels of the strip per metre across the road and alon
 WIDE = 72  # metres across the strip; beyond it repeats in a mirror
 BLEND = 40  # rows of the strip over which its end turns into its beginning
 MARGIN = 2  # rows of the other end at both ends of a level
+STRETCH = 40  # rows of the strip that are painted at once
 LEVELS = 6  # times that it is halved, each way
 LOT = 15.0  # metres of roadside with a house, or trees
-HAZE_FROM, HAZE_TO = 60.0, 150.0  # metres between which things turn into haze
+HAZE_FROM, HAZE_TO, HAZE = 50.0, 150.0, 0.9  # metres between which haze grows, to this share
 FACADE = 24  # texels of a house's picture per metre
 SPRITE = 48  # of a tree or post
 SKY_AWAY, SKY_HEIGHT = 400.0, 300.0  # metres
@@ -32,7 +33,7 @@ SKY_AWAY, SKY_HEIGHT = 400.0, 300.0  # metres
 def haze_share(distance):
     """Return how much of what is `distance` metres away is haze, from 0 to 1."""
     share = np.clip((distance - HAZE_FROM) / (HAZE_TO - HAZE_FROM), 0, 1)
-    return share * share * (3 - 2 * share)
+    return HAZE * share * share * (3 - 2 * share)
 
 
 def halvings(image):
@@ -202,7 +203,7 @@ class Surroundings:
     def background(self, camera):
         """Return sky and ground as BGR uint8 in the size of the camera."""
         # OpenCV samples four channels more than twice as fast as three
-        ground = np.empty((camera.height_px, camera.width, 4), np.uint8)
+        ground = np.zeros((camera.height_px, camera.width, 4), np.uint8)
         self._paint_ground(ground, camera)
         image = cv2.cvtColor(ground, cv2.COLOR_BGRA2BGR)
         for _, picture, (x, y) in self._sky.warped(replace(camera, x=0.0, y=0.0, height=0.0)):
@@ -216,8 +217,9 @@ class Surroundings:
         rows = np.flatnonzero(np.isfinite(y).any(axis=1))
         if not len(rows):
             return
-        image = image[2 * rows[0]:]
-        x, y = (np.nan_to_num(a[rows[0]:], nan=1e4) for a in (x, y))
+        top = max(rows[0] - 1, 0)  # the sky begins within a pixel of the horizon
+        image = image[2 * top:]
+        x, y = (np.nan_to_num(a[top:], nan=1e4) for a in (x, y))
         turn = 2 * math.pi / self._road.wave
         # float32 is exact enough only near 0
         centre = np.sin(y * np.float32(turn) + np.float32(camera.y * turn % math.tau))
@@ -369,12 +371,47 @@ def _paint_strip(road, light, noise, rng):
     rows = round(PERIOD * ALONG)
     y = ((np.arange(rows + BLEND, dtype=np.float32) + 0.5) / ALONG)[:, None]
     s = ((np.arange(WIDE * ACROSS, dtype=np.float32) + 0.5) / ACROSS - WIDE / 2)[None, :]
-    s, y = np.broadcast_arrays(s, y)
     tone = (light.ambient + light.direct * light.sun[2]).astype(np.float32)
-    ground = paint_road(road, s, y, np.float32(0.045), noise, rng) * tone
+    choice = int(rng.integers(1 << 32))
+    ground = np.concatenate([  # in pieces that fit into the processor's cache
+        paint_road(road, *np.broadcast_arrays(s, y[first:first + STRETCH]), np.float32(0.045),
+                   noise, np.random.default_rng(choice)) * tone
+        for first in range(0, len(y), STRETCH)])
     share = np.linspace(0, 1, BLEND, dtype=np.float32)[:, None, None]
     ground[:BLEND] = share * ground[:BLEND] + (1 - share) * ground[rows:]
-    return _wrapped(_opaque(np.clip(ground[:rows], 0, 255).astype(np.uint8)))
+    ground = ground[:rows]
+    _wear_out(ground, road, rng)
+    return _wrapped(_opaque(np.clip(ground, 0, 255).astype(np.uint8)))
+
+
+def _wear_out(ground, road, rng):
+    """Put patches, cracks, drains and grain on one period of the ground, float32 (H, W, 3)."""
+    rows, columns = ground.shape[:2]
+    shade = np.ones((rows, columns), np.float32)
+
+    def place():
+        s = rng.uniform(-0.95, 0.95) * road.half
+        return round((s + WIDE / 2) * ACROSS), round(rng.uniform(0, rows))
+
+    for _ in range(16):
+        corner, size = place(), rng.uniform((0.6, 1), (2.5, 6)) * (ACROSS, ALONG)
+        other = tuple((corner + size).astype(int).tolist())
+        cv2.rectangle(shade, corner, other, rng.uniform(0.8, 1.12), -1)
+        cv2.rectangle(shade, corner, other, 0.75, 1)
+    for _ in range(70):
+        steps = rng.normal(rng.uniform(-0.4, 0.4, 2), 0.3, (rng.integers(3, 9), 2))
+        crack = place() + np.cumsum(steps * (ACROSS, ALONG), axis=0)
+        cv2.polylines(shade, [crack.round().astype(np.int32)], False, rng.uniform(0.5, 0.75), 1)
+    for _ in range(14):
+        centre = place()
+        for radius, tone, line in ((0.33, 0.55, -1), (0.27, 0.75, 1)):
+            axes = round(radius * ACROSS), round(radius * ALONG)
+            cv2.ellipse(shade, centre, axes, 0, 0, 360, tone, line)
+    for size, strength in ((1, 0.05), (3, 0.045), (9, 0.03)):
+        grain = rng.standard_normal((rows // size + 1, columns // size + 1)).astype(np.float32)
+        grain = cv2.resize(grain, None, fx=size, fy=size, interpolation=cv2.INTER_LINEAR)
+        shade += strength * grain[:rows, :columns]
+    ground *= shade[..., None]
 
 
 def _sky_box():
@@ -394,9 +431,9 @@ def _paint_sky_box(light, noise, rng, haze):
     rise = np.linspace(top, bottom, rows)[:, None]
     veil = np.exp(-np.maximum(rise, 0) / 7.0)[..., None]
     sky = sky * (1 - veil) + haze * veil
-    for layer, (high, share) in enumerate(((3.2, 0.8), (1.6, 0.6))):
+    for layer, (high, share) in enumerate(((4.0, 0.85), (2.2, 0.7))):
         line = _skyline(turn, rng, high, blocky=layer == 1)
-        dark = np.array(((96, 92, 80), (62, 84, 70))[layer]) * light.ambient * 1.2
+        dark = np.array(((96, 92, 80), (70, 84, 78))[layer]) * light.ambient * 1.2
         sky[rise < line] = haze * share + dark * (1 - share)
     sky = _opaque(np.clip(sky, 0, 255).astype(np.uint8))
     sky = np.concatenate([sky, sky[:, :8]], axis=1)

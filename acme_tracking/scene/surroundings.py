@@ -272,8 +272,9 @@ class Surroundings:
         """Return what of the roadside is in view, as a list of `Painted`."""
         window = tuple(math.floor((camera.y + reach) / LOT) for reach in (-30, HAZE_TO))
         if self._near[0] != window:
-            things = [thing for lot in range(window[0], window[1] + 1) for side in (-1, 1)
-                      for thing in self._lot(side, lot)]
+            lots = [(side, lot) for lot in range(window[0], window[1] + 1) for side in (-1, 1)]
+            self._lots = {lot: self._lots.get(lot) or self._lot(*lot) for lot in lots}
+            things = [thing for lot in lots for thing in self._lots[lot]]
             owners = [thing for thing in things for _ in thing.panels]
             self._near = window, owners, Panels([p for thing in things for p in thing.panels])
         _, owners, panels = self._near
@@ -298,19 +299,17 @@ class Surroundings:
                 for points, colour in polygons]
 
     def _lot(self, side, number):
-        """Return what stands in one lot beside the road, for ever the same."""
-        if (side, number) not in self._lots:
-            rng = np.random.default_rng((self._seed, side + 1, number + 1000))
-            built = unit(self._seed, side, number) < self._town
-            items = self._house(side, number, rng) if built else self._grove(side, number, rng)
-            if number % 2 == (side > 0):
-                items.append(self._upright(self._post, side * (self._road.half + 0.45),
-                                           LOT * number + 3, 1.0))
-            if rng.random() < 0.45:
-                items.append(self._tree(rng, side * (self._road.half + 2.8),
-                                        LOT * (number + rng.uniform(0.3, 0.9)), 0.75))
-            self._lots[side, number] = items
-        return self._lots[side, number]
+        """Return what stands in one lot beside the road, the same whenever it is asked for."""
+        rng = np.random.default_rng((self._seed, side + 1, number + 1000))
+        built = unit(self._seed, side, number) < self._town
+        items = self._house(side, number, rng) if built else self._grove(side, number, rng)
+        if number % 2 == (side > 0):
+            items.append(self._upright(self._post, side * (self._road.half + 0.45),
+                                       LOT * number + 3, 1.0))
+        if rng.random() < 0.45:
+            items.append(self._tree(rng, side * (self._road.half + 2.8),
+                                    LOT * (number + rng.uniform(0.3, 0.9)), 0.75))
+        return items
 
     def _house(self, side, number, rng):
         picture, wide, high = self._facades[rng.integers(len(self._facades))]

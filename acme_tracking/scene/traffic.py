@@ -24,7 +24,8 @@ START = -10.0  # metres ahead of a fixed camera where receding traffic begins, o
 TURN_EVERY = 5  # one place in so many of lane 0 holds a vehicle that comes back in lane 1
 BEHIND, AHEAD = 25.0, 120.0  # metres around a camera that moves in which there is traffic
 # Somebody may cross the road in each place of 'crossing' once in so many seconds.
-CROSSING_SECONDS, CROSSINGS = 6.0, 20_000
+CROSSING_SECONDS, CROSSINGS = 2.0, 20_000
+SLOWEST = 1.1  # metres per second of who crosses
 DOORS = 6.0  # metres from the kerb to the doors that they come from and go to
 LEAD = 8.0  # metres from a driving camera to the place ahead of it
 MASK = (1 << 64) - 1
@@ -134,8 +135,10 @@ class Traffic:
             yield from self._stroller(time)
         low, high = self._window(time)
         for lane in self._lanes:
-            movers = self._crossing if lane.kind == 'crossing' else self._row
-            yield from movers(lane, time, low, high, only)
+            if lane.kind == 'crossing':
+                yield from self._crossing(lane, time, low, high)
+            else:
+                yield from self._row(lane, time, low, high, only)
 
     def _window(self, time):
         """Return the smallest and the largest y where there is traffic."""
@@ -222,21 +225,22 @@ class Traffic:
 
     # Who crosses the road.
 
-    def _crossing(self, lane, time, low, high, only=None):
+    def _crossing(self, lane, time, low, high):
         gap, reach = GAP['crossing'], self._road.half + DOORS
         now = math.floor(time / CROSSING_SECONDS)
+        longest = math.ceil(2 * reach / SLOWEST / CROSSING_SECONDS)
         for cell in range(math.floor(low / gap), math.ceil(high / gap)):
-            for start in range(now, now - 5, -1):
+            for start in range(now, now - longest - 1, -1):
                 place = cell * CROSSINGS + start
+                if not self._crosses(lane, place, cell, start):
+                    continue
                 begin, y, speed, side = self._walk(lane, cell, start)
                 walked = speed * (time - begin)
-                if not 0 < walked < 2 * reach or not self._crosses(lane, place, cell, start):
-                    continue
-                heading = self._road.along(y)
-                yield person(self._identity(lane.number, place),
-                             self._road.place(side * (walked - reach), y),
-                             side * np.array([heading[1], -heading[0]]), walked,
-                             unit(self._seed, lane.number, place, 5))
+                if 0 < walked < 2 * reach:
+                    across = self._road.along(y)[::-1] * (side, -side)
+                    yield person(self._identity(lane.number, place),
+                                 self._road.place(side * (walked - reach), y), across, walked,
+                                 unit(self._seed, lane.number, place, 5))
 
     def _walk(self, lane, cell, start):
         """Return when somebody sets out, at which y, how fast and to which side."""
@@ -246,11 +250,13 @@ class Traffic:
         if self._road.on_crossing(y, GAP['crossing'] / 2):
             y = self._road.nearest_crossing(y) + 2.4 * (chance[1] - 0.5)
         runs = chance[2] < 0.2
-        speed = (2.4 if runs else 1.1) + 0.7 * ((5 * chance[2]) % 1.0)
+        speed = (2.4 if runs else SLOWEST) + 0.7 * ((5 * chance[2]) % 1.0)
         return CROSSING_SECONDS * (start + chance[0]), y, speed, 1 if chance[3] < 0.5 else -1
 
     def _crosses(self, lane, place, cell, start):
         """Return whether the place is taken, and nothing comes while its person crosses."""
+        if len(self._may_cross) > 10_000:  # who drives for hours forgets
+            self._may_cross.clear()
         if place not in self._may_cross:
             taken = unit(self._seed, lane.number, place) < 2 * self._density
             self._may_cross[place] = taken and self._is_free(*self._walk(lane, cell, start))

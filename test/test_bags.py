@@ -29,6 +29,7 @@ from acme_tracking.messages import (  # noqa: E402
     image_to_msg,
     ns_to_stamp,
 )
+from acme_tracking.scene import Scene  # noqa: E402
 from std_msgs.msg import Header, String  # noqa: E402
 
 # Of vision_msgs 4.1, as a ROS 2 Jazzy installation says.
@@ -102,6 +103,28 @@ def test_make_and_read_back(mot, tmp_path, storage, capsys):
     assert main(['bag', 'info', str(bag)]) == 0
     printed = capsys.readouterr().out
     assert '6 on /front/image_raw, 32 x 24, 5 Hz' in printed and '2 objects' in printed
+
+
+def test_a_drive_on_the_rendered_road_becomes_a_bag(tmp_path):
+    bag = tmp_path / 'bag'
+    assert main(['bag', 'make', 'scene:braking:4:3', str(bag), '--rate', '10']) == 0
+    scene = Scene(seed=4, rate=10, density=0.3, camera='braking')
+    with BagReader(bag) as reader:
+        read = list(reader.images('/image_raw'))
+        truth = reader.detections('/ground_truth')
+    assert [stamp for stamp, _, _ in read] == [START, START + 10**8, START + 2 * 10**8]
+    np.testing.assert_array_equal(read[2][2], scene.render(2))
+    there, labelled = scene.truth(2), truth[read[2][0]]
+    assert labelled.ids.tolist() == there.ids.tolist()
+    np.testing.assert_array_equal(labelled.boxes, there.boxes)
+    judged = (there.visibility >= 0.3) & (there.boxes[:, 3] - there.boxes[:, 1] >= 12)
+    assert labelled.scores.tolist() == judged.tolist() and 0 < judged.sum() < len(judged)
+
+
+@pytest.mark.parametrize('spec', ['scene:boat', 'scene:drone:one', 'scene:drone:1:2:3'])
+def test_a_scene_that_is_not_there_is_said(tmp_path, spec, capsys):
+    assert main(['bag', 'make', spec, str(tmp_path / 'bag')]) == 1
+    assert 'scene:CAMERA:SEED:IMAGES' in capsys.readouterr().err
 
 
 def test_a_class_without_a_name_is_said(mot, tmp_path, capsys):

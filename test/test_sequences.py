@@ -167,8 +167,9 @@ def test_an_unknown_family_lists_the_known_ones():
         rendered('fog', 1)
 
 
-def test_traffic_is_clear_at_first_and_seen_for_a_while():
-    found = traffic(seed=1, length=20, rate=10)
+@pytest.mark.parametrize('camera', ['fixed', 'turning'])
+def test_traffic_is_clear_at_first_and_seen_for_a_while(camera):
+    found = traffic(seed=1, length=20, rate=10, camera=camera)
     assert 2 <= len(found) <= 5 and len({sequence.name for sequence in found}) == len(found)
     for sequence in found:
         assert geometry.is_proper(sequence.boxes[[0, -1]]).all()

@@ -29,6 +29,7 @@ from acme_tracking.messages import (
     ns_to_stamp,
     scale_camera_info,
 )
+from acme_tracking.scene import CAMERAS
 from std_msgs.msg import Header
 from tqdm import tqdm
 
@@ -42,7 +43,8 @@ def add_arguments(parser) -> None:
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     make = actions.add_parser('make', help='write images, and the truth about them, as a bag')
     make.add_argument('sequence', metavar='SEQUENCE', help='video, folder of images, or sequence '
-                      'in MOTChallenge, KITTI tracking (image_02/0000) or OTB layout')
+                      'in MOTChallenge, KITTI tracking (image_02/0000) or OTB layout; or '
+                      f'scene:CAMERA:SEED:IMAGES, a rendered road ({", ".join(CAMERAS)})')
     _add_target(make)
     make.add_argument('--images', choices=('raw', 'compressed', 'both'), default='raw',
                       help='which topics the images are written to (default: %(default)s)')

@@ -13,12 +13,15 @@ import shutil
 import sys
 
 from acme_tracking.processes import Processes
+from acme_tracking.scene import CAMERAS
 from acme_tracking.share import share
 
 # The camera waits for the detector, the tracker and the recorder, so that no image is lost.
 CONSUMERS = 3
 # What it takes to repeat the tracker's run, and to compare it.
 RECORDED = ('image_raw', 'tracks')
+# The rendered road of the demo: a drive with some of everything.
+ROAD = {'scene_seed': 4, 'scene_density': 0.3}
 
 
 def add_arguments(parser):
@@ -26,6 +29,8 @@ def add_arguments(parser):
     parser.add_argument('--video', metavar='SOURCE', default='synthetic',
                         help='video file, folder of images, device or URL (default: a rendered '
                         'road)')
+    parser.add_argument('--camera', choices=CAMERAS, default='braking',
+                        help='how the rendered road is seen (default: %(default)s)')
     parser.add_argument('--out', type=Path, default=Path('out/demo'), metavar='FOLDER',
                         help='where tracked.mp4 and summary.json go (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=None,
@@ -85,7 +90,7 @@ def play(arguments, bag: Path, log: Path) -> str | None:
         if arguments.record:
             processes.record(bag, RECORDED)
         processes.start('camera', source=arguments.video, duration=arguments.seconds,
-                        on_end='exit', loop=False,
+                        on_end='exit', loop=False, scene_camera=arguments.camera, **ROAD,
                         wait_for_subscribers=CONSUMERS + arguments.record)
         failed = processes.wait_for('recorder')
     except KeyboardInterrupt:

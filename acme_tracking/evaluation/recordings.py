@@ -3,7 +3,8 @@ Image sequences with the true boxes of all their objects, as they become bags.
 
 Layouts: MOTChallenge (`img1/`, `gt/gt.txt`, `seqinfo.ini`), KITTI tracking (`image_02/0000/`
 beside `label_02/0000.txt`), OTB (`img/`, `groundtruth_rect.txt`), and without truth a folder of
-images or a video.  `sequences` reads single objects out of the same files.
+images or a video.  The synthetic road is one too.  `sequences` reads single objects out of the
+same files.
 """
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ from acme_tracking.evaluation.sequences import (
     number_rows,
     read_image,
     read_otb,
+    VISIBLE,
 )
 from acme_tracking.labels import CLASSES, OBJECT, VEHICLE
-from acme_tracking.sources import open_source
+from acme_tracking.scene import CAMERAS, Scene
+from acme_tracking.sources import DEFAULT_RATE, open_source
 import numpy as np
 
 # Names of the class numbers 1, 2 ... of a MOTChallenge file that does not say.
@@ -34,6 +37,10 @@ KITTI_CLASSES = {'Car': 'car', 'Truck': 'truck', 'Pedestrian': 'person'}
 # An IGNORED_REGION, KITTI's DontCare, has no identity; regions are numbered from here on, so that
 # every box has one.
 REGION_ID = 1_000_000
+SCENE = 'scene:'
+SCENE_IMAGES, SCENE_DENSITY = 300, 0.3
+# Of the synthetic road, what is less tall than so many pixels is too far away to be judged.
+SCENE_LEAST = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +63,15 @@ def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> 
     """
     Return the recording at a path, of the layout that is found there.
 
+    'scene:CAMERA:SEED:IMAGES' is `rendered_road`; the last two may be left out.
+
     rate: images per second; 0 for that of the source.  classes: names of the class numbers 1, 2
     and so on of a MOTChallenge file (default: those of its seqinfo.ini, or MOT_CLASSES).  label:
     the class of an OTB object.  Raises FileNotFoundError for a missing path, and ValueError,
     naming file and line, for malformed labels.
     """
+    if str(path).startswith(SCENE):
+        return _scene(str(path), rate)
     path = Path(path)
     kitti = path.parent.parent / 'label_02' / f'{path.name}.txt'
     otb = sorted(path.glob('groundtruth_rect*.txt')) if path.is_dir() else []
@@ -74,6 +85,33 @@ def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> 
     else:
         found = _unlabelled(path)
     return Recording(rate or found.rate, found.images, found.length, found.truth)
+
+
+def rendered_road(camera: str, seed: int = 0, length: int = SCENE_IMAGES,
+                  rate: float = DEFAULT_RATE, density: float = SCENE_DENSITY) -> Recording:
+    """
+    Return the synthetic road as one of `scene.CAMERAS` sees it, byte for byte the same every time.
+
+    What is hidden, or too far away to be told apart, is there to be ignored.
+    """
+    scene = Scene(seed=seed, rate=rate, density=density, camera=camera)
+    truth = [_judged(scene.truth(index)) for index in range(length)]
+    return Recording(rate, map(scene.render, range(length)), length, truth)
+
+
+def _judged(truth):
+    tall = truth.boxes[:, 3] - truth.boxes[:, 1] >= SCENE_LEAST
+    proper = geometry.is_proper(truth.boxes)
+    scores = (tall & (truth.visibility >= VISIBLE)).astype(np.float32)
+    return Detections(truth.boxes, scores, truth.labels, truth.ids).select(proper)
+
+
+def _scene(spec, rate):
+    camera, *numbers = spec.removeprefix(SCENE).split(':')
+    if camera not in CAMERAS or len(numbers) > 2 or not all(n.isdecimal() for n in numbers):
+        raise ValueError(f'a scene must be {SCENE}CAMERA:SEED:IMAGES with a CAMERA of '
+                         f'{", ".join(CAMERAS)}, got {spec!r}')
+    return rendered_road(camera, *map(int, numbers), rate=rate or DEFAULT_RATE)
 
 
 def _of_files(rate, images, truth):

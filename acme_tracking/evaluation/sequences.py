@@ -191,25 +191,28 @@ def rendered(family: str, seed: int, length: int = 60, rate: float = 30.0) -> Se
                     lambda index: effect.image(scene.render(first + int(index)), index))
 
 
-def traffic(seed: int, length: int = 45, rate: float = 30.0, objects: int = 5) -> list[Sequence]:
+def traffic(seed: int, length: int = 45, rate: float = 30.0, objects: int = 5,
+            camera: str = 'fixed') -> list[Sequence]:
     """
     Return up to `objects` of the synthetic road's traffic, far and near, as it comes and goes.
 
     They are clearly in view at first and seen in 15 images or more.  What comes between hides
     them, and their size changes as they approach or leave: the lower the rate, the faster.  The
     images have been JPEG files of a quality from 30 to 90, as those of real cameras have.
+    camera: of `scene.CAMERAS`.
     """
-    scene, first = Scene(seed=seed, rate=rate, density=0.4), int(2 * rate)
+    scene, first = Scene(seed=seed, rate=rate, density=0.4, camera=camera), int(2 * rate)
     quality = int(np.random.default_rng(seed).integers(30, 91))
     truths = [scene.truth(first + index) for index in range(length)]
     clear = (truths[0].visibility > 0.7) & (geometry.area(truths[0].boxes) > 150)
     found = []
+    name = 'traffic' if camera == 'fixed' else camera
     for identity in truths[0].ids[clear]:
         boxes = np.array([_box_in(truth, identity) for truth in truths])
         present = np.flatnonzero(geometry.is_proper(boxes))
         if len(present) >= 15:
             found.append(Sequence(
-                f'traffic-{seed}-{identity}', boxes[:present[-1] + 1],
+                f'{name}-{seed}-{identity}', boxes[:present[-1] + 1],
                 lambda index: _compressed(scene.render(first + int(index)), quality)))
     return spread(found, objects)
 

@@ -1,9 +1,11 @@
 """
 The synthetic road: images with exact truth, for tests, benchmarks, training and the demo.
 
-`scene` holds the road and its traffic, `models` what vehicles and people look like, `ground` the
-road itself and its surroundings.  Every room may use it; it uses none but the values.
+`scene` makes images and truth; `traffic` says who is where, `ego` how the camera moves, in metres;
+`models` is what vehicles and people look like, `ground` the road, `surroundings` what a moving
+camera sees beside it, `painting` what hides what.  Every room may use it; it uses none but the
+values.
 """
-from acme_tracking.scene.scene import Scene, TARGET_ID, Truth
+from acme_tracking.scene.scene import CAMERAS, DRIVES, Scene, TARGET_ID, Truth
 
-__all__ = ['Scene', 'TARGET_ID', 'Truth']
+__all__ = ['CAMERAS', 'DRIVES', 'Scene', 'TARGET_ID', 'Truth']

@@ -13,37 +13,53 @@ import cv2
 import numpy as np
 
 SCALE = 2  # painted pixels per pixel of the picture, each way
+CROSSING = 3.0  # metres along the road
+PERIOD = 90.0  # metres after which what is painted on the ground repeats for who drives along
 GRASS, PAVEMENT, KERB, ASPHALT = range(4)
 
 
 @dataclass(frozen=True)
 class Road:
-    """A road that runs away from the camera; all lengths in metres."""
+    """A road along y that may bend and wind; all lengths in metres."""
 
     lanes: int  # in each direction
     lane_width: float
     median: float  # width between the directions
-    middle: float  # where the middle of the road passes the camera, to its right
-    bend: float  # the middle moves right by bend * y * y
-    far: float  # the bridge under which the road disappears
-    crossing: float  # where the zebra crossing starts; 0: there is none
+    crossing: float  # where a zebra crossing starts; 0: there is none
+    middle: float = 0.0  # the x of the road's middle at y = 0
+    bend: float = 0.0  # the middle moves right by bend * y * y
+    far: float = math.inf  # the bridge under which the road disappears
+    parking: float = 0.5  # width between the outer lane and the kerb
+    swing: float = 0.0  # the middle swings by so much to either side
+    wave: float = 1.0  # in waves of this length
 
     @property
     def half(self):
         """Half the width from kerb to kerb."""
-        return self.median / 2 + self.lanes * self.lane_width + 0.5
+        return self.median / 2 + self.lanes * self.lane_width + self.parking
+
+    def centre(self, y):
+        """Return the x of the road's middle at `y`."""
+        x = self.middle + self.bend * y * y
+        return x + self.swing * np.sin(y * (2 * math.pi / self.wave)) if self.swing else x
 
     def place(self, s, y):
-        """Turn `s` right of the road's middle and `y` ahead into world x, y."""
-        return np.array([self.middle + s + self.bend * y * y, y])
+        """Turn `s` right of the road's middle at `y` into world x, y."""
+        return np.array([self.centre(y) + s, y])
 
-    def offset(self, x, y):
-        """Return how far right of the road's middle world x, y is."""
-        return x - self.middle - self.bend * y * y
+    def nearest_crossing(self, y):
+        """Return the y of the middle of the zebra crossing that is nearest; they repeat."""
+        middle = self.crossing + CROSSING / 2
+        return middle + PERIOD * round((y - middle) / PERIOD)
+
+    def on_crossing(self, y, margin):
+        """Return whether `y` is less than `margin` metres from the middle of a zebra crossing."""
+        return bool(self.crossing) and abs(y - self.nearest_crossing(y)) < margin
 
     def along(self, y):
-        """Return the unit direction of the road, away from the camera, at `y`."""
-        slope = 2 * self.bend * y
+        """Return the unit direction of the road, towards larger y, at `y`."""
+        turn = 2 * math.pi / self.wave
+        slope = 2 * self.bend * y + self.swing * turn * math.cos(turn * y)
         return np.array([slope, 1.0]) / math.hypot(slope, 1.0)
 
 
@@ -72,31 +88,36 @@ def paint_background(road, camera, light, rng):
     big = camera.scaled(SCALE)
     x, y = big.ground()
     noise = tile_noise(rng)
-    image = _sky(big, light, noise, rng)
+    image = paint_sky(big.width, big.height_px, light, noise, rng)
     tone = (light.ambient + light.direct * light.sun[2]).astype(np.float32)
     below = np.isfinite(y).astype(np.uint8)
+    pixel = np.abs(y) / big.focal + 1e-3
     with np.errstate(invalid='ignore'):  # nothing of the ground is used above the horizon
-        ground = np.nan_to_num(_ground(road, big, x, y, noise, rng) * tone)
+        ground = paint_road(road, x - road.centre(y), y, pixel, noise, rng)
+        ground = np.nan_to_num(ground * tone)
     cv2.copyTo(np.minimum(ground, 255).astype(np.uint8), below, image)
     for polygons in _far_things(road, big, light, rng):
         models.paint(image, polygons)
     return cv2.resize(image, (camera.width, camera.height_px), interpolation=cv2.INTER_AREA)
 
 
-def _sky(camera, light, noise, rng):
-    rows = np.linspace(0, 9, camera.height_px, dtype=np.float32)[:, None]
-    columns = np.linspace(0, 3, camera.width, dtype=np.float32)[None, :]
+def paint_sky(width, height, light, noise, rng):
+    """Return clouds, BGR uint8 (height, width, 3)."""
+    rows = np.linspace(0, 9, height, dtype=np.float32)[:, None]
+    columns = np.linspace(0, 3, width, dtype=np.float32)[None, :]
     clouds = sample_noise(noise, *np.broadcast_arrays(columns, rows), 0.05)
     tint = np.array((225, 205, 185)) * (light.ambient + light.direct * 0.6)
     bright = 1 + 0.06 * rng.uniform(0.3, 1.0) * clouds
     return np.clip(bright[..., None] * tint.astype(np.float32), 0, 255).astype(np.uint8)
 
 
-def _ground(road, camera, x, y, noise, rng):
-    """Return the ground before light, float32 (H, W, 3): a surface's colour times brightness."""
-    s = road.offset(x, y)
+def paint_road(road, s, y, pixel, noise, rng):
+    """
+    Return the ground before light, float32 (H, W, 3): a surface's colour times brightness.
+
+    s, y: float32 (H, W), right of the road's middle and along it.  pixel: metres across a pixel.
+    """
     side = np.abs(s)
-    pixel = np.abs(y) / camera.focal + 1e-3  # metres across one pixel
     fade = np.clip(0.05 / pixel, 0.15, 1.0)
     coarse = sample_noise(noise, s, y, 0.4)
     fine = sample_noise(noise, s + 31, y * 0.7, 0.035) * fade
@@ -145,8 +166,8 @@ def _marked(road, image, s, y, pixel, worn):
             at = side * (road.median / 2 + lane * road.lane_width)
             cover = np.maximum(cover, dashes * line(at))
     if road.crossing:
-        on = (np.abs(y - road.crossing - 1.5) < 1.5) & (np.abs(s) < road.half - 0.4)
-        on &= np.abs(s) > road.median / 2
+        on = np.abs(y - road.crossing - CROSSING / 2) < CROSSING / 2
+        on &= (np.abs(s) < road.half - 0.4) & (np.abs(s) > road.median / 2)
         cover = np.where(on, np.mod(s, 1.0) < 0.5, cover)
     share = (cover * worn)[..., None]
     return image + (np.array((222, 226, 228), np.float32) - image) * share

@@ -8,7 +8,7 @@ points in whole sixteenths of a pixel, int32 (N, 2), as OpenCV takes them.  Colo
 255, as float.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 import math
 
@@ -41,19 +41,26 @@ SKIN = ((150, 180, 222), (110, 145, 200), (70, 100, 150), (50, 70, 105))
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A pinhole camera above the origin: `height` metres, `yaw` right, `pitch` down, radians."""
+    """
+    A pinhole camera: metres, radians; the principal point is the middle of the image.
+
+    yaw turns it right, pitch down, and roll clockwise as seen from behind it.
+    """
 
     width: int
     height_px: int
-    height: float
+    height: float  # above the ground
     yaw: float
     pitch: float
     focal: float  # pixels
+    roll: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
 
     @cached_property
     def position(self):
         """The camera's place in the world."""
-        return np.array([0.0, 0.0, self.height])
+        return np.array([self.x, self.y, self.height])
 
     @cached_property
     def axes(self):
@@ -62,7 +69,15 @@ class Camera:
         right = np.array([math.cos(self.yaw), -math.sin(self.yaw), 0.0])
         up = np.array([0.0, 0.0, 1.0])
         sine, cosine = math.sin(self.pitch), math.cos(self.pitch)
-        return np.stack([right, -sine * forward - cosine * up, cosine * forward - sine * up])
+        down = -sine * forward - cosine * up
+        turn, lean = math.cos(self.roll), math.sin(self.roll)
+        return np.stack([turn * right + lean * down, turn * down - lean * right,
+                         cosine * forward - sine * up])
+
+    @property
+    def size(self):
+        """Width and height in pixels."""
+        return self.width, self.height_px
 
     @property
     def spread(self):
@@ -71,8 +86,8 @@ class Camera:
 
     def scaled(self, factor):
         """Return the same view with `factor` times the pixels."""
-        return Camera(int(self.width * factor), int(self.height_px * factor), self.height,
-                      self.yaw, self.pitch, self.focal * factor)
+        return replace(self, width=int(self.width * factor),
+                       height_px=int(self.height_px * factor), focal=self.focal * factor)
 
     def to_view(self, points):
         """Turn world points (N, 3) into the camera's axes: right, down, depth."""
@@ -83,10 +98,16 @@ class Camera:
         scale = self.focal / view[:, 2:3]
         return view[:, :2] * scale + (self.width / 2, self.height_px / 2)
 
-    def ground(self):
-        """Return x, y (H, W) where each pixel's ray meets the ground, NaN above the horizon."""
-        columns = np.arange(self.width, dtype=np.float32) + 0.5 - self.width / 2
-        rows = np.arange(self.height_px, dtype=np.float32) + 0.5 - self.height_px / 2
+    def ground(self, step=1):
+        """
+        Return where the rays of pixels meet the ground, NaN above the horizon.
+
+        x, y float32 (ceil(H / step), ceil(W / step)): metres right of the camera's place and ahead
+        of it, in the world's directions, of the middles of squares of `step` pixels.
+        """
+        columns, rows = (
+            (np.arange(math.ceil(size / step), dtype=np.float32) + 0.5) * step - size / 2
+            for size in (self.width, self.height_px))
         right, down, forward = self.axes.astype(np.float32) * np.float32(1 / self.focal)
         forward = forward * self.focal
         rows, columns = rows[:, None], columns[None, :]
@@ -109,7 +130,7 @@ def project_flat(camera, outline, moved):
     return points[:len(outline)], cv2.convexHull(points)[:, 0]
 
 
-def _cut_near(view):
+def cut_near(view):
     kept = []
     for a, b in zip(view, np.roll(view, -1, axis=0), strict=True):
         if a[2] >= NEAR:
@@ -166,9 +187,9 @@ class Mesh:
         self.parts.append(len(self.centres) - 1)
         self.glow.append(glow)
 
-    def prism(self, profile, half_widths, colour, details=None, layer=1):
+    def prism(self, profile, half_widths, colour, details=None, layer=1, middle=0.0):
         """
-        Add a part: a convex side profile [(x, z), ...] swept across the width.
+        Add a part: a convex side profile [(x, z), ...] swept across the width around y = `middle`.
 
         `half_widths` is one number or one per profile point.  `details(index)` returns the details
         of the face between the profile's points index and index + 1 (-1: a side) as a list of (u0,
@@ -177,8 +198,8 @@ class Mesh:
         """
         profile = np.asarray(profile, float)
         half = np.broadcast_to(half_widths, len(profile))
-        left = np.column_stack([profile[:, 0], half, profile[:, 1]])
-        right = left * (1, -1, 1)
+        left = np.column_stack([profile[:, 0], middle + half, profile[:, 1]])
+        right = np.column_stack([profile[:, 0], middle - half, profile[:, 1]])
         self.centres.append((left + right).mean(axis=0) / 2)
         self.layers.append(layer)
         centre = self.centres[-1]
@@ -206,13 +227,9 @@ class Mesh:
 
     def box(self, xs, ys, zs, colour, front=(), layer=1):
         """Add an upright box that spans xs, ys, zs, with `front` details towards the low x."""
-        middle = sum(ys) / 2
-        before = len(self.polygons)
         self.prism([(xs[0], zs[0]), (xs[1], zs[0]), (xs[1], zs[1]), (xs[0], zs[1])],
-                   (ys[1] - ys[0]) / 2, colour, lambda i: front if i == 3 else (), layer)
-        for polygon in self.polygons[before:]:
-            polygon[:, 1] += middle
-        self.centres[-1] = self.centres[-1] + (0, middle, 0)
+                   (ys[1] - ys[0]) / 2, colour, lambda i: front if i == 3 else (), layer,
+                   sum(ys) / 2)
 
     def wheels(self, positions, radius):
         """Put a wheel at each x of `positions` on both sides of the newest part."""
@@ -277,7 +294,7 @@ def mesh_polygons(mesh, camera, light, position, heading, dim=1.0, braking=False
     rank = mesh.layers * 1e4 - np.linalg.norm(eye - mesh.centres, axis=1)
     order = [i for i in np.argsort(rank[mesh.parts], kind='stable').tolist() if seen[i]]
     if view[:, 2].min() < NEAR:
-        cut = [(_cut_near(view[slice(*mesh.spans[i])]), colours[i]) for i in order]
+        cut = [(cut_near(view[slice(*mesh.spans[i])]), colours[i]) for i in order]
         return [(fixed_point(camera.to_image(points)), colour) for points, colour in cut
                 if len(points) > 2]
     points = fixed_point(camera.to_image(view))
@@ -396,21 +413,50 @@ def motorcycle(rng):
     paint_colour = CAR_PAINT[rng.integers(len(CAR_PAINT))]
     coat = CLOTHES[rng.integers(len(CLOTHES))]
     helmet = CAR_PAINT[rng.integers(len(CAR_PAINT))]
-    mesh = Mesh(2.1, 0.3, 1.65)
-    lamps = {2: [(0.2, 0.8, 0.2, 0.8, LAMP, 1)], 4: [(0.2, 0.8, 0.5, 0.9, TAIL, 2)]}
-    mesh.prism([(-0.8, 0.35), (0.7, 0.35), (0.85, 0.8), (0.4, 1.0), (-0.9, 0.85)], 0.16,
-               paint_colour, lambda i: lamps.get(i, ()))
-    mesh.wheels((-0.72, 0.74), 0.32)
-    mesh.prism([(0.75, 0.02), (0.9, 0.3), (0.8, 0.6), (0.62, 0.3)], 0.08, RUBBER)
-    mesh.prism([(-0.6, 0.02), (-0.5, 0.3), (-0.7, 0.6), (-0.9, 0.3)], 0.09, RUBBER)
-    mesh.prism([(-0.35, 0.5), (0.2, 0.35), (0.3, 0.75), (-0.1, 0.95), (-0.4, 0.9)], 0.27,
-               (60, 50, 46))
-    mesh.prism([(-0.4, 0.88), (-0.05, 0.88), (0.22, 1.38), (-0.12, 1.42)],
-               (0.2, 0.2, 0.27, 0.25), coat)
-    mesh.prism([(0.1, 1.05), (0.55, 1.0), (0.55, 1.1), (0.15, 1.3)], (0.3, 0.34, 0.34, 0.29), coat)
-    mesh.prism([(0.02, 1.4), (0.22, 1.38), (0.28, 1.5), (0.18, 1.65), (0.02, 1.65), (-0.06, 1.5)],
-               0.13, helmet, lambda i: {2: [(0.1, 0.9, 0.1, 0.9, GLASS, 0)]}.get(i, ()))
+    mesh = Mesh(2.1, 0.75, 1.7)
+    for x in (-0.72, 0.74):
+        _thin_wheel(mesh, x, 0.32)
+    mesh.prism([(-0.35, 0.3), (0.35, 0.3), (0.45, 0.7), (-0.4, 0.75)], 0.13, (52, 52, 56))
+    mesh.prism([(-0.05, 0.76), (0.4, 0.76), (0.45, 0.98), (0.05, 0.98)], 0.16, paint_colour)
+    tail = [(0.15, 0.85, 0.2, 0.85, TAIL, 2)]
+    mesh.prism([(-0.95, 0.8), (-0.05, 0.76), (-0.05, 0.88), (-0.98, 0.98)], 0.13, paint_colour,
+               lambda i: tail if i == 3 else ())
+    mesh.box((-1.0, -0.97), (-0.1, 0.1), (0.58, 0.74), (200, 212, 216))
+    mesh.prism([(0.6, 0.6), (0.8, 0.62), (0.68, 1.12), (0.5, 1.12)], 0.13, paint_colour,
+               lambda i: [(0.15, 0.85, 0.5, 0.9, LAMP, 1)] if i == 1 else ())
+    mesh.box((0.44, 0.5), (-0.37, 0.37), (1.05, 1.1), (40, 40, 42))
+    _rider(mesh, coat, helmet)
     return mesh.freeze()
+
+
+def _thin_wheel(mesh, x, radius):
+    """Put one wheel in the middle, with its rims."""
+    angles = np.linspace(0, 2 * math.pi, 12, endpoint=False)
+    ring = np.column_stack([np.cos(angles), np.sin(angles)]) * radius
+    mesh.prism(ring + (x, radius), 0.07, RUBBER)
+    for side in (-1.0, 1.0):
+        for share, colour in ((0.6, RIM), (0.25, (60, 60, 60))):
+            circle = np.insert(ring * share + (x, radius), 1, side * 0.075, axis=1)
+            mesh.add(circle, colour, np.array([0.0, side, 0.0]))
+
+
+def _rider(mesh, coat, helmet):
+    trousers = (60, 50, 46)
+    for side in (-1, 1):
+        mesh.prism([(-0.3, 0.78), (0.15, 0.6), (0.24, 0.74), (-0.22, 0.96)], 0.09, trousers,
+                   middle=side * 0.23)
+        mesh.prism([(-0.02, 0.3), (0.14, 0.3), (0.24, 0.72), (0.08, 0.72)], 0.07, trousers,
+                   middle=side * 0.25)
+        mesh.prism([(-0.04, 0.2), (0.24, 0.2), (0.18, 0.32), (-0.04, 0.32)], 0.06, RUBBER,
+                   middle=side * 0.25)
+        mesh.prism([(0.0, 1.22), (0.46, 1.02), (0.5, 1.12), (0.1, 1.38)], 0.06, coat,
+                   middle=side * 0.29)
+    mesh.prism([(-0.4, 0.88), (-0.08, 0.88), (0.2, 1.36), (-0.14, 1.43)],
+               (0.18, 0.18, 0.24, 0.22), coat)
+    visor = {0: [(0.1, 0.9, 0.1, 0.9, GLASS, 0)], 7: [(0.1, 0.9, 0.4, 0.95, GLASS, 0)]}
+    angles = np.linspace(0, 2 * math.pi, 8, endpoint=False)
+    ring = np.column_stack([np.cos(angles), np.sin(angles)]) * 0.145 + (0.1, 1.55)
+    mesh.prism(ring, 0.12, helmet, lambda i: visor.get(i, ()))
 
 
 MODELS = {'car': car, 'truck': truck, 'bus': bus, 'motorcycle': motorcycle}
@@ -449,7 +495,8 @@ def person_polygons(camera, light, position, heading, stride, looks, dim=1.0):
 # A person's limbs: joints of `_joints` at their ends, radii in metres, what covers them.
 _HALF = [(0, 1), (1, 2), (2, 3), (6, 7), (7, 8)]
 LIMBS = np.array([*_HALF, *[(a + 9, b + 9) for a, b in _HALF], (18, 18), (19, 19), (20, 21)])
-LIMB_RADII = np.array([0.085, 0.065, 0.05, 0.05, 0.045] * 2 + [0.115, 0.11, 0.12])
+SHOE = 0.05  # radius
+LIMB_RADII = np.array([0.085, 0.065, SHOE, 0.05, 0.045] * 2 + [0.115, 0.11, 0.12])
 _COVER = (0, 0, 1, 2, 3)  # trousers, trousers, shoes, coat, skin; then 4 hair, 5 bag
 PERSON_PARTS = {'right': list(zip(_COVER, range(5))), 'left': list(zip(_COVER, range(5, 10))),
                 'head': [(3, 10), (4, 11)], 'bag': [(5, 12)]}
@@ -471,7 +518,9 @@ def _joints(stride):
         middle = [np.array([0.0, 0.0, 0.9]), np.array([0.0, 0.0, 1.45])]
         halves += [hip, knee, foot, foot + (0.14, 0.0, -0.01), *middle, shoulder, elbow, hand]
     head = [np.array([0.03, 0.0, 1.6]), np.array([-0.015, 0.0, 1.65])]
-    return np.array(halves + head + [np.array([-0.2, 0.0, 1.3]), np.array([-0.2, 0.0, 1.05])])
+    joints = np.array(halves + head + [np.array([-0.2, 0.0, 1.3]), np.array([-0.2, 0.0, 1.05])])
+    joints[:, 2] += SHOE - joints[:, 2].min()  # the lower foot is on the ground
+    return joints
 
 
 def _capsules(a, b, radii):

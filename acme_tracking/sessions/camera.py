@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from acme_tracking.parameters import parameter
+from acme_tracking.scene import CAMERAS
 from acme_tracking.sessions.events import (
     Activated,
     CloseSource,
@@ -99,6 +100,11 @@ class CameraParameters:
                                 minimum=0, applies='configure')
     scene_density: float = parameter(0.2, 'Traffic on the rendered road.', minimum=0.0,
                                      maximum=1.0, applies='configure')
+    scene_camera: str = parameter(
+        'fixed', 'How the rendered road is seen: by a fixed camera, by one in a car (driving, '
+        'turning in tight bends, braking before people who cross), handheld on the pavement, or '
+        'from a drone. Only a fixed one knows scene_target and scene_occlusion.',
+        choices=CAMERAS, applies='configure')
     scene_target: str = parameter(
         '', 'One more object on the rendered road, which goes to and fro across the picture: car, '
         'truck, bus, motorcycle or person; empty for none.',
@@ -116,6 +122,7 @@ class CameraParameters:
             'timeout': self.stream_timeout, 'size': (self.width, self.height),
             'width': self.scene_width, 'height': self.scene_height, 'seed': self.scene_seed,
             'rate': self.rate or DEFAULT_RATE, 'density': self.scene_density,
+            'camera': self.scene_camera,
             'target': self.scene_target or None, 'target_speed': self.scene_target_speed,
             'occlusion': self.scene_occlusion or None}
 

@@ -119,7 +119,8 @@ def make():
     install('PyTorch', '-r', 'requirements/detection.txt', '-r', 'requirements/training.txt')
     install('test and evaluation tools', '-r', 'requirements/test.txt',
             '-r', 'requirements/evaluation.txt')
-    install('TrackEval', '--no-deps', '-r', 'requirements/trackeval.txt')
+    install('TrackEval, trackers', '--no-deps', '-r', 'requirements/trackeval.txt',
+            '-r', 'requirements/peers.txt')
     if not ros or importlib.util.find_spec('vision_msgs') is None:
         install('vision_msgs (compiled here)', '--no-build-isolation', '--no-deps',
                 'interfaces/vision_msgs')

@@ -1,6 +1,7 @@
 """Evaluation of whole bags: simulated latency by hand, the same bytes twice, and broken input."""
 import functools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ import pytest
 pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
+pytest.importorskip('trackers', reason='needs requirements/peers.txt')
 
 from acme_tracking.bags.topics import DETECTIONS, IMAGE, IMAGE_QOS, RELIABLE_QOS  # noqa: E402
 from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation import cache, modes, sequence_run  # noqa: E402
-from acme_tracking.evaluation.baselines import Sort, TwoPhase  # noqa: E402
+from acme_tracking.evaluation.baselines import TwoPhase  # noqa: E402
 from acme_tracking.evaluation.settings import read_parameters, Settings  # noqa: E402
 from acme_tracking.messages import detections_to_msg, image_to_msg, ns_to_stamp  # noqa: E402
 from acme_tracking.scene import Scene  # noqa: E402
@@ -83,29 +85,6 @@ def contents(folder):
             and path.name != 'timings.json'}
 
 
-# Baselines
-
-def test_sort_needs_three_hits_but_at_the_start():
-    sort = Sort()
-    shown = [len(sort.update(CAR)) for _ in range(5)]
-    assert shown == [1] * 5
-    late = Sort()
-    for _ in range(5):
-        late.update(Detections.empty())
-    assert [len(late.update(CAR)) for _ in range(5)] == [0, 0, 1, 1, 1]
-
-
-def test_sort_follows_motion_and_keeps_the_id():
-    sort, ids = Sort(), set()
-    for step in range(30):
-        found = Detections([[4 * step, 20, 4 * step + 30, 40]], [0.8], ['bus'])
-        tracks = sort.update(found)
-        ids.update(tracks.ids.tolist())
-    assert ids == {1} and tracks.labels.tolist() == ['bus']
-    assert np.abs(tracks.boxes - found.boxes).max() < 2
-    assert len(sort.update(Detections.empty())) == 0, 'what is not seen is not shown'
-
-
 @pytest.mark.skipif(bool(availability()['dlib']), reason='needs dlib')
 def test_two_phase_detects_now_and_then_and_keeps_ids():
     scene = Scene(width=320, height=240, seed=4, rate=10, density=0.3)
@@ -124,17 +103,31 @@ def test_two_phase_detects_now_and_then_and_keeps_ids():
 def test_two_runs_give_the_same_bytes(tmp_path, perfect):
     bag = write_scene(tmp_path / 'road', count=14)
     for name in 'a', 'b':
-        assert evaluate(bag, tmp_path / name) == 0
+        assert evaluate(bag, tmp_path / name, '--modes', 'on_demand', 'two_phase', 'sort',
+                        'botsort_nth_late') == 0
     assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
-    assert len(perfect) == 2 * 14, 'each image once a run, though three modes want it'
+    assert len(perfect) == 2 * 14, 'each image once a run, though many modes want it'
     metrics = json.loads((tmp_path / 'a' / 'metrics.json').read_text())
     assert metrics['hota'] == metrics['modes']['on_demand']['hota'] > 0.4
-    assert {'mota', 'idf1', 'assa', 'deta', 'id_switches', 'recovery_s', 'ece'} <= metrics.keys()
-    assert metrics['modes']['every_image']['detector_share'] == 1
+    assert {'mota', 'idf1', 'assa', 'deta', 'id_switches', 'recovery_s', 'birth_s',
+            'never_followed', 'ece'} <= metrics.keys()
+    assert metrics['modes']['sort']['detector_share'] == 1
+    assert metrics['detector_runs'] == metrics['modes']['botsort_nth_late']['detector_runs']
     assert metrics['detector_share'] < 0.4 and metrics['bags']['road']['detector']['ap50'] == 1
     assert (tmp_path / 'a' / 'tracks' / 'on_demand' / 'data' / 'road.txt').stat().st_size > 100
     assert (tmp_path / 'a' / 'gt' / 'road' / 'gt' / 'gt.txt').is_file()
     json.dumps(metrics, allow_nan=False)
+
+
+def test_modes_of_a_library_that_is_missing_are_left_out(tmp_path, perfect, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'trackers', None)
+    bag = write_scene(tmp_path / 'road', count=2)
+    assert evaluate(bag, tmp_path / 'a', '--modes', 'on_demand', 'sort', 'ocsort_nth') == 0
+    printed = capsys.readouterr()
+    assert 'sort, ocsort_nth left out: needs the library trackers' in printed.err
+    assert 'requirements/peers.txt' in printed.err and 'ocsort_nth' not in printed.out
+    assert evaluate(bag, tmp_path / 'b', '--modes', 'sort') == 1
+    assert 'no mode is left to run' in capsys.readouterr().err
 
 
 def test_a_run_goes_on_where_it_was(tmp_path, perfect, capsys):
@@ -159,7 +152,7 @@ def test_many_bags_in_processes_are_as_good_as_one(tmp_path, perfect):
     bags = [str(write_scene(tmp_path / name, count=6)) for name in ('one', 'two')]
     for jobs in '1', '2':  # the processes of the second find all detections of the first
         assert main(['evaluate', *bags, '--out', str(tmp_path / jobs), '--jobs', jobs, '--modes',
-                     'every_image', '--detections', str(tmp_path / 'detections')]) == 0
+                     'bytetrack', '--detections', str(tmp_path / 'detections')]) == 0
     assert contents(tmp_path / '1') == contents(tmp_path / '2') and len(perfect) == 12
 
 

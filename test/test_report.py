@@ -10,6 +10,7 @@ pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
 pytest.importorskip('matplotlib', reason='needs requirements/evaluation.txt')
 pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
+pytest.importorskip('trackers', reason='needs requirements/peers.txt')
 
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.evaluation import plots, report  # noqa: E402
@@ -23,7 +24,8 @@ def finished(tmp_path_factory):
     bag = write_scene(folder / 'a<b', count=12)
     with pytest.MonkeyPatch.context() as patch:
         find_what_is_there(patch)
-        assert evaluate(bag, folder / 'run', '--modes', 'on_demand', 'every_image') == 0
+        assert evaluate(bag, folder / 'run', '--modes', 'on_demand', 'sort', 'botsort',
+                        'sort_nth_late') == 0
     return folder / 'run'
 
 
@@ -32,9 +34,9 @@ def test_one_file_holds_everything(finished):
     assert not re.findall(r'(?:src|href)="(?!data:)', page), 'nothing is loaded from elsewhere'
     assert page.count('<img') >= 4 and '<script' not in page
     metrics = json.loads((finished / 'metrics.json').read_text())
-    for mode in 'on_demand', 'every_image':
+    for mode in 'on_demand', 'sort', 'sort_nth_late':
         assert f'{metrics["modes"][mode]["hota"]:.3f}' in page
-    assert 'Detection on demand ran the CNN on' in page
+    assert 'The best peer with detections of every image, without latency: ' in page
     assert 'a&lt;b' in page and 'a<b' not in page, 'names are text'
     for word in 'max_coast', 'trackeval', 'The life of the tracks', 'Worst moments':
         assert word in page
@@ -46,8 +48,15 @@ def test_one_file_holds_everything(finished):
 def test_table_in_the_terminal():
     lines = report.table({'on_demand': {'hota': 0.5, 'detector_share': 0.125, 'id_switches': 3},
                           'none': {'hota': None}}).splitlines()
-    assert lines[1].split() == ['on_demand', '0.500', '12.5%', '-', '-', '-', '-', '3', '-']
-    assert lines[2].split()[1:] == ['-'] * 8 and len({len(line) for line in lines}) == 1
+    assert lines[1].split() == ['on_demand', '0.500', '12.5%', *'----3---']
+    assert lines[2].split()[1:] == ['-'] * 10 and len({len(line) for line in lines}) == 1
+
+
+def test_the_best_peer_of_each_way():
+    hota = {'on_demand': 0.9, 'sort': 0.5, 'botsort': 0.6, 'ocsort_late': 0.4, 'sort_late': 0.3,
+            'sort_nth_late': 0.2}
+    assert report.best_peers({mode: {'hota': value} for mode, value in hota.items()}) == [
+        'botsort', 'ocsort_late', 'sort_nth_late']
 
 
 def test_a_timeline_of_many_tracks_shows_the_longest(tmp_path):

@@ -203,6 +203,24 @@ def test_an_object_never_followed_is_not_lost():
     assert scores.losses(one, scores.match(one)) == {'seconds': [], 'lost_for_good': 0}
 
 
+def test_births_by_hand():
+    truth = [objects((1, 0)), objects((1, 0), (2, 100)), objects((1, 0), (2, 100)),
+             objects((2, 100), (3, 200)), objects((1, 0), (2, 100))]
+    tracks = [objects((5, 0)), objects((6, 0)), objects(), objects((7, 102)), objects((7, 100))]
+    one = judged(truth, tracks)
+    born = scores.births(one, scores.match(one))
+    assert born == {'seconds': [0.0, 2.0], 'never': 1}, 'a second track on an object is no birth'
+    assert scores.median_birth(**born) == 2.0, 'who is never followed is late for ever'
+    assert scores.median_birth([0.5, 1.0], 0) == 0.75
+    assert scores.median_birth([0.5], 1) is None and scores.median_birth([], 0) is None
+
+
+def test_births_of_objects_that_do_not_count():
+    truth = [objects((1, 0, 0.0, 'car'))] * 2 + [objects((1, 0))] * 2
+    one = judged(truth, [objects(), objects(), objects(), objects((5, 0))])
+    assert scores.births(one, scores.match(one))['seconds'] == [1.0], 'since it counts'
+
+
 def test_single_object_scores_by_hand():
     truth = [objects((1, 0))] * 4
     tracks = [objects((5, 0)), objects((5, 0)), objects((6, 0)), objects((5, 20))]

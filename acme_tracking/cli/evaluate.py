@@ -12,7 +12,8 @@ from pathlib import Path
 import sys
 
 from acme_tracking.cli.arguments import class_name
-from acme_tracking.evaluation.modes import MODES, TWO_PHASE
+from acme_tracking.evaluation.baselines import missing_library
+from acme_tracking.evaluation.modes import MODES, PEER_MODES, TWO_PHASE
 from acme_tracking.evaluation.report import table, write_report
 from acme_tracking.evaluation.run import evaluate, METRICS, SETTINGS
 from acme_tracking.evaluation.sequence_run import LIVE, measure_latency
@@ -101,15 +102,18 @@ def run(arguments) -> int:
 
 
 def modes(arguments) -> list[str]:
-    """Return the modes to run; without dlib the script that needs it is left out."""
+    """Return the modes to run; those that need what is not installed are left out."""
     live = arguments.live or arguments.recorded
     chosen = list(arguments.modes or ([] if live else MODES))
     if live and LIVE not in chosen:
         chosen.insert(0, LIVE)
-    missing = availability()['dlib']
-    if TWO_PHASE in chosen and missing:
-        print(f'{TWO_PHASE} is left out: {missing}', file=sys.stderr)
-        chosen.remove(TWO_PHASE)
+    for needing, why in (({TWO_PHASE}, lambda: availability()['dlib']),
+                         (PEER_MODES, missing_library)):
+        without = [mode for mode in chosen if mode in needing]
+        missing = without and why()
+        if missing:
+            print(f'{", ".join(without)} left out: {missing}', file=sys.stderr)
+            chosen = [mode for mode in chosen if mode not in without]
     if not chosen:
         raise ValueError('no mode is left to run')
     return chosen

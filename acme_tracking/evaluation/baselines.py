@@ -1,98 +1,137 @@
 """
-What detection on demand is compared with: the usual ways to track by a detector.
+What detection on demand is compared with: other people's trackers, and the classic script.
 
-Both get their detections at once, as when a video is processed from a disk and may take as long as
-it likes: no camera could have them so early, so they are better here than on a robot.
+The trackers are those of the library `trackers`, which is not needed for anything else: they join
+the boxes of a detector by their motion.  What they are told, and when, is for `modes` to say.
 """
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
+import importlib
+from math import ceil
+
 from acme_tracking import geometry
+from acme_tracking.detection.suppression import suppress
 from acme_tracking.detections import Detections
 from acme_tracking.tracking.association import assign, FORBIDDEN
 from acme_tracking.tracking.visual import make_tracker
 import numpy as np
 
+HOW_TO_INSTALL = 'pip install --no-deps -r requirements/peers.txt'
+# Of detections that overlap by more, the best is given to a peer, whatever their classes: none of
+# them knows that two boxes may be one object.
+ONE_OBJECT_IOU = 0.6
+# How long a peer keeps a lost object, as the library does, in seconds; but always for so many
+# images with detections, where these are rare.
+KEPT_SECONDS, KEPT_IMAGES = 1.0, 2.5
+# What the library counts times in, images per second.
+LIBRARY_RATE = 30.0
 
-class Sort:
+
+@dataclass(frozen=True)
+class PeerSettings:
     """
-    Detections of every image joined by overlap with where a Kalman filter expects the objects.
+    How a tracker of the library is used.
 
-    Method: A. Bewley et al., Simple Online and Realtime Tracking, 2016: constant velocity of
-    centre and area, constant aspect, Hungarian assignment on IoU, with its defaults.
+    title: as papers call it.  tracker: its class.  parameters: those that differ from the defaults
+    of the library.
     """
 
-    def __init__(self, minimum_iou: float = 0.3, minimum_hits: int = 3, maximum_age: int = 1):
-        """Ages and hits are counted in images."""
-        self._minimum_iou, self._hits, self._age = minimum_iou, minimum_hits, maximum_age
-        self._tracks, self._next_id, self._images = [], 1, 0
-
-    def update(self, detections: Detections) -> Detections:
-        """Take the detections of the next image; return the objects seen on it."""
-        self._images += 1
-        for track in self._tracks:
-            track.predict()
-        self._tracks = [track for track in self._tracks if geometry.is_proper(track.box)[0]]
-        overlap = geometry.iou(np.array([track.box for track in self._tracks]), detections.boxes)
-        pairs = assign(np.where(overlap >= self._minimum_iou, 1 - overlap, FORBIDDEN))
-        for row, column in pairs:
-            self._tracks[row].correct(detections.boxes[column], detections.labels[column],
-                                      detections.scores[column])
-        for column in sorted(set(range(len(detections))) - {column for _, column in pairs}):
-            self._tracks.append(_Filtered(self._next_id, detections.boxes[column],
-                                          detections.labels[column], detections.scores[column]))
-            self._next_id += 1
-        self._tracks = [track for track in self._tracks if track.unseen <= self._age]
-        shown = [track for track in self._tracks if not track.unseen and (
-            track.streak >= self._hits or self._images <= self._hits)]
-        return Detections([track.box for track in shown], [track.score for track in shown],
-                          [track.label for track in shown], [track.id for track in shown])
+    title: str
+    tracker: str
+    parameters: dict
 
 
-class _Filtered:
-    """A box in a Kalman filter: centre x, y, area, aspect and the velocity of the first three."""
+# What was best with the shipped detector on a clip of a highway, with detections of every image
+# and of every fifth.  Its scores are low: with the library's defaults, which want 0.6 and 0.7, all
+# but SORT would hardly start a track.
+PEERS = {
+    'sort': PeerSettings('SORT', 'SORTTracker', {
+        'minimum_consecutive_frames': 2, 'minimum_iou_threshold': 0.1}),
+    'bytetrack': PeerSettings('ByteTrack', 'ByteTrackTracker', {
+        'track_activation_threshold': 0.4, 'high_conf_det_threshold': 0.4}),
+    'ocsort': PeerSettings('OC-SORT', 'OCSORTTracker', {
+        'high_conf_det_threshold': 0.35, 'minimum_consecutive_frames': 1,
+        'minimum_iou_threshold': 0.2}),
+    'botsort': PeerSettings('BoT-SORT', 'BoTSORTTracker', {
+        'track_activation_threshold': 0.4, 'high_conf_det_threshold': 0.4,
+        'minimum_iou_threshold_first_assoc': 0.05,
+        'minimum_iou_threshold_unconfirmed_assoc': 0.05}),
+}
 
-    _STEP = np.eye(7) + np.eye(7, k=4)
-    _NOISE = np.diag([1, 1, 1, 1, 0.01, 0.01, 0.0001])
-    _SEEN = np.eye(4, 7)
-    _MEASURED = np.diag([1.0, 1, 10, 10])
 
-    def __init__(self, identity, box, label, score):
-        self.id, self.label, self.score = identity, label, score
-        self.unseen, self.streak = 0, 1
-        self._state = np.zeros(7)
-        self._state[:4] = self._measurement(box)
-        self._spread = np.diag([10.0, 10, 10, 10, 1e4, 1e4, 1e4])
+def missing_library() -> str:
+    """Return why the trackers of the library cannot be used here, '' when they can."""
+    try:
+        importlib.import_module('trackers')
+    except ImportError as error:
+        return f'needs the library trackers ({error}): {HOW_TO_INSTALL}'
+    return ''
 
-    @staticmethod
-    def _measurement(box):
-        x, y, width, height = geometry.to_center(box)[0].astype(float)
-        return np.array([x, y, width * height, width / height])
+
+class Peer:
+    """A tracker of the library, with the values of this package going in and coming out."""
+
+    def __init__(self, settings: PeerSettings, rate: float, share: float = 1.0):
+        """
+        Make the tracker, for `rate` images per second, a `share` of them with detections.
+
+        Raises ImportError when the library is missing.
+        """
+        import trackers
+        kept = LIBRARY_RATE * max(KEPT_SECONDS, KEPT_IMAGES / (rate * share))
+        self._tracker = getattr(trackers, settings.tracker)(
+            frame_rate=rate, lost_track_buffer=ceil(kept), **settings.parameters)
+        self._shown = Detections([], [], [], [])
+
+    def update(self, time: float, image: np.ndarray, detections: Detections) -> Detections:
+        """Take an image (its time in seconds) with its detections; return the objects on it."""
+        everything = np.zeros(len(detections))  # as if all were of one class
+        given = detections.select(suppress(detections.boxes, detections.scores, everything,
+                                           ONE_OBJECT_IOU))
+        found = self._step(time, image, given)
+        rows = found.data['row'] if len(found) else np.zeros(0, int)
+        sure = found.tracker_id >= 0
+        chosen = given.select(rows[sure])
+        self._shown = Detections(found.xyxy[sure], chosen.scores, chosen.labels,
+                                 1 + found.tracker_id[sure])
+        return self._shown
+
+    def look(self, image: np.ndarray) -> None:
+        """See an image that nobody looks for objects on: only the camera's motion counts."""
+        if self._estimator is not None:
+            from trackers import CMC
+            CMC.apply_batch(self._estimator.estimate(image), self._tracker.tracks)
+
+    def ahead(self) -> Peer:
+        """Return a tracker that goes on from here without detections, for `predict`."""
+        return copy.deepcopy(self)
+
+    def predict(self, time: float, image: np.ndarray) -> Detections:
+        """Return where the objects of the last update are on the next image, as it expects."""
+        if not len(self._shown):
+            return self._shown
+        self._step(time, image, Detections.empty())
+        expected = self._tracker.tracked_objects
+        box_of = dict(zip((1 + expected.tracker_id).tolist(), expected.xyxy))
+        known = self._shown.select([one in box_of for one in self._shown.ids.tolist()])
+        boxes = [box_of[one] for one in known.ids.tolist()]
+        found = Detections(boxes, known.scores, known.labels, known.ids)
+        return found.select(geometry.is_proper(found.boxes))
 
     @property
-    def box(self):
-        """The expected box, float32 (4,); without size when the filter expects none."""
-        x, y, area, aspect = self._state[:4]
-        width = np.sqrt(max(area * aspect, 0.0))
-        return geometry.from_center([x, y, width, area / width if width else 0])[0]
+    def _estimator(self):
+        """What estimates the motion of the camera; None in a tracker that does not."""
+        return getattr(self._tracker, 'cmc', None)
 
-    def predict(self):
-        """Go on to the next image."""
-        if self._state[2] + self._state[6] <= 0:
-            self._state[6] = 0
-        self._state = self._STEP @ self._state
-        self._spread = self._STEP @ self._spread @ self._STEP.T + self._NOISE
-        self.streak = 0 if self.unseen else self.streak
-        self.unseen += 1
-
-    def correct(self, box, label, score):
-        """Take the detection of this image."""
-        innovation = self._measurement(box) - self._state[:4]
-        gain = self._spread @ self._SEEN.T @ np.linalg.inv(
-            self._SEEN @ self._spread @ self._SEEN.T + self._MEASURED)
-        self._state = self._state + gain @ innovation
-        self._spread = (np.eye(7) - gain @ self._SEEN) @ self._spread
-        self.unseen, self.streak = 0, self.streak + 1
-        self.label, self.score = label, score
+    def _step(self, time, image, detections):
+        import supervision
+        given = supervision.Detections(
+            xyxy=detections.boxes, confidence=detections.scores,
+            data={'row': np.arange(len(detections))})
+        return self._tracker.update(given, frame=image if self._estimator else None,
+                                    timestamp=time)
 
 
 class TwoPhase:

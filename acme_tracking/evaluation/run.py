@@ -22,7 +22,7 @@ import os
 from pathlib import Path
 
 from acme_tracking.bags.reading import BagReader
-from acme_tracking.evaluation.sequence_run import LIVE, run_bag
+from acme_tracking.evaluation.sequence_run import LIVE, passes, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
 from acme_tracking.metrics import tracking as scores
 import numpy as np
@@ -103,7 +103,8 @@ def _run_one(bag, settings, out, cache, threads, position, recorded=None):
     with BagReader(bag) as reader:
         topic = reader.image_topic(settings.images)
         count = next(item.count for item in reader.topics if item.name == topic)
-    with tqdm(total=count, unit='image', desc=reader.name, position=position) as bar:
+    steps = count * len(passes(settings.modes))
+    with tqdm(total=steps, unit='image', desc=reader.name, position=position) as bar:
         run_bag(bag, settings, out, cache, threads, bar.update, recorded)
 
 
@@ -142,11 +143,15 @@ def _combined(modes, results):
     raw = scores.combine([_arrays(mode['raw']) for mode in judged])
     classes = sorted({name for mode in judged for name in mode['classes']})
     seconds = sum((mode['losses']['seconds'] for mode in judged), [])
+    born = sum((mode['births']['seconds'] for mode in judged), [])
+    never = sum(mode['births']['never'] for mode in judged)
     return {
         **scores.summary(raw), **found,
         'losses': sum(mode['losses']['lost_for_good'] for mode in judged) + len(seconds),
         'lost_for_good': sum(mode['losses']['lost_for_good'] for mode in judged),
         'recovery_s': float(np.mean(seconds)) if seconds else None,
+        'birth_s': scores.median_birth(born, never),
+        'never_followed': never / max(never + len(born), 1),
         'ece': _calibration([mode['calibration'] for mode in judged])['ece'],
         **_single([mode['single'] for mode in judged]),
         'hota_curve': np.asarray(raw['hota']['HOTA']).tolist(),

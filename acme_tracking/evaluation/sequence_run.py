@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from fractions import Fraction
 import itertools
 import json
 import os
@@ -17,16 +18,18 @@ from pathlib import Path
 from acme_tracking.bags.ahead import ahead
 from acme_tracking.bags.reading import BagReader
 from acme_tracking.detections import Detections
+from acme_tracking.evaluation.baselines import Peer, PEERS
 from acme_tracking.evaluation.cache import DetectionCache
 from acme_tracking.evaluation.live import play, read_outcome
 from acme_tracking.evaluation.modes import (
     CONTINUOUS,
     drive,
-    EVERY_IMAGE,
-    EveryImage,
     EveryNth,
     ON_DEMAND,
+    PEER_MODES,
+    PeerMode,
     Stopwatch,
+    TWO_PHASE,
 )
 from acme_tracking.evaluation.mot import write_mot
 from acme_tracking.evaluation.settings import hash_of_weights, Settings
@@ -66,7 +69,7 @@ class Images:
 
     def __iter__(self):
         """Yield (time, stamp, image) of all."""
-        last = None
+        last, self.out_of_order = None, 0
         for stamp, time, image in ahead(self._bag.images(self._topic)):
             self._progress()
             if last is not None and stamp <= last:
@@ -76,12 +79,27 @@ class Images:
             yield time, stamp, image
 
 
-def make_mode(mode: str, settings: Settings, detect: Stopwatch, every: int):
-    """Return the object that `drive` leads through a sequence, for a mode that is not live."""
+def make_mode(mode: str, settings: Settings, detect: Stopwatch, rate: float, share: Fraction):
+    """
+    Return the object that `drive` leads through a sequence, for a mode that is not live.
+
+    rate: images per second.  share: of the images, on which a peer has detections that does not
+    have them on all.
+    """
+    if mode == TWO_PHASE:
+        return EveryNth(detect, every_nth(settings, rate))
     if mode in DETECTOR_MODES:
         detector = with_values(settings.detector, {'mode': DETECTOR_MODES[mode]})
         return Simulation(settings.tracker, detector, detect, settings.surroundings)
-    return EveryImage(detect) if mode == EVERY_IMAGE else EveryNth(detect, every)
+    name, dense, late = PEER_MODES[mode]
+    share = Fraction(1) if dense else share
+    return PeerMode(detect, Peer(PEERS[name], rate, float(share)), share,
+                    settings.surroundings.latency if late else 0.0)
+
+
+def every_nth(settings: Settings, rate: float) -> int:
+    """Return on one of how many images the two-phase script has detections."""
+    return max(1, round(settings.every * rate))
 
 
 def make_detector(settings: Settings, threads: int):
@@ -130,11 +148,11 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
         truth = bag.detections(truth_topic) if truth_topic else {}
         images = Images(bag, topic, progress)
         count = next(item.count for item in bag.topics if item.name == topic)
-        every = max(1, round(settings.every * (count - 1) / max(bag.seconds, 1e-9)))
+        rate = max(1, count - 1) / bag.seconds if bag.seconds > 0 else 1.0
         with DetectionCache(cache / f'{bag.name}.npz', detector_settings(settings),
                             lambda: make_detector(settings, threads)) as found:
             detect = Stopwatch(found)
-            outcomes = _drive(settings, images, detect, every)
+            outcomes = _drive(settings, images, detect, rate)
             if LIVE in settings.modes:
                 outcomes[LIVE] = _live(path, topic, settings, images, found, out, recorded)
             outcomes = {mode: outcomes[mode] for mode in settings.modes}
@@ -144,7 +162,7 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
         folder.mkdir(parents=True, exist_ok=True)
         if truth:
             _show_worst(result, bag, topic, images, truth, outcomes, settings, folder)
-    result['every'] = every
+    result['every'] = every_nth(settings, rate)
     _write_texts(out, bag.name, images, truth, outcomes)
     (folder / 'timings.json').write_text(json.dumps(timings, indent=2) + '\n')
     partial = folder / 'result.partial'
@@ -158,17 +176,29 @@ def as_json(value):
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
 
 
-def _drive(settings, images, detect, every):
-    modes = {mode: make_mode(mode, settings, detect, every)
-             for mode in settings.modes if mode != LIVE}
+def _drive(settings, images, detect, rate):
+    """Lead all modes through the images, those that wait for the share of another again."""
+    outcomes, share = {}, Fraction(1)
+    for modes in passes(settings.modes):
+        made = {mode: make_mode(mode, settings, detect, rate, share) for mode in modes}
 
-    def seen():
-        for time, stamp, image in images:
-            if settings.stand_in:
-                detect(stamp, image)
-            yield time, stamp, image
-    drive(modes, seen(), detect)
-    return {name: mode.outcome for name, mode in modes.items()}
+        def seen():
+            for time, stamp, image in images:
+                if settings.stand_in:
+                    detect(stamp, image)
+                yield time, stamp, image
+        drive(made, seen(), detect)
+        outcomes.update((mode, one.outcome) for mode, one in made.items())
+        if ON_DEMAND in outcomes:
+            share = Fraction(max(1, len(outcomes[ON_DEMAND].detected)), len(images.times))
+    return outcomes
+
+
+def passes(modes) -> list[list[str]]:
+    """Return which modes, but live ones, are led through a bag together, and which after them."""
+    modes = [mode for mode in modes if mode != LIVE]
+    later = [mode for mode in modes if mode in PEER_MODES and not PEER_MODES[mode][1]]
+    return [[mode for mode in modes if mode not in later]] + ([later] if later else [])
 
 
 def _live(path, topic, settings, images, found, out, recorded):
@@ -241,7 +271,8 @@ def _judge_mode(outcome, truth, settings, least):
     return {
         **result, 'raw': scores.raw_scores(judged),
         'classes': scores.by_class(outcome.stamps, truth, outcome.tracks, settings.classes, least),
-        'losses': scores.losses(judged, matches), 'calibration': scores.calibration(*promises),
+        'losses': scores.losses(judged, matches), 'births': scores.births(judged, matches),
+        'calibration': scores.calibration(*promises),
         'single': {**scores.single_object_scores(boxes, true), 'boxes': len(true)},
         'worst': _worst(judged, matches)}
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 import platform
 
-from acme_tracking.evaluation.modes import MODES
+from acme_tracking.evaluation.modes import MODES, ON_DEMAND, PEER_MODES
 from acme_tracking.evaluation.simulation import Surroundings
 from acme_tracking.parameters import specifications, with_values
 from acme_tracking.sessions.detection import DetectorParameters
@@ -19,7 +19,7 @@ import yaml
 # Parameters that every node has, which say nothing about what it does.
 OF_ROS = {'autostart', 'use_sim_time', 'qos_overrides', 'start_type_description_service'}
 PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'torch', 'dlib-bin', 'trackeval',
-            'rosbags')
+            'trackers', 'rosbags')
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,16 @@ class Settings:
     detector: DetectorParameters = DetectorParameters()
 
     def __post_init__(self):
-        """Raise ValueError for a value out of its range."""
+        """Raise ValueError for a value out of its range, or a mode that lacks another."""
         for name, least, most in (('every', 0.01, 3600), ('minimum_score', 0, 1),
                                   ('rate', 0.01, 100)):
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ValueError(f'{name} must be from {least} to {most}, got {value}')
+        sparse = [mode for mode in self.modes if not PEER_MODES.get(mode, ('', True))[1]]
+        if sparse and ON_DEMAND not in self.modes:
+            raise ValueError(f'{sparse[0]} is given detections of as many images as {ON_DEMAND} '
+                             'took: it needs that mode, too')
 
     def as_dict(self) -> dict:
         """Return the settings as JSON has them."""

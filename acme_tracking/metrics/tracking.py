@@ -236,6 +236,30 @@ def losses(judged: Judged, matches: Matches) -> dict:
     return {'seconds': seconds, 'lost_for_good': len(lost_since)}
 
 
+def births(judged: Judged, matches: Matches) -> dict:
+    """
+    Return how long objects were to be seen before the first track was on them.
+
+    seconds: float list, of each object that a track ever was on, in the order of these births;
+    never: how many objects no track ever was on.
+    """
+    since, seconds, born = {}, [], set()
+    for stamp, true, found in zip(judged.stamps.tolist(), judged.truth, matches.found):
+        for identity, is_found in zip(_ids(true), found):
+            since.setdefault(identity, stamp)
+            if is_found and identity not in born:
+                born.add(identity)
+                seconds.append((stamp - since[identity]) * 1e-9)
+    return {'seconds': seconds, 'never': len(since) - len(born)}
+
+
+def median_birth(seconds, never: int) -> float | None:
+    """Return the median of births in seconds, late for ever those that `never` were; or None."""
+    delays = sorted([*seconds, *[np.inf] * never])
+    median = float(np.median(delays)) if delays else np.inf
+    return median if np.isfinite(median) else None
+
+
 def promised_and_kept(judged: Judged, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores of all tracks, float (N,), and whether each is on an object, bool (N,)."""
     scores = [tracks.scores for tracks in judged.tracks]

@@ -270,10 +270,10 @@ def test_weak_detections_do_not_make_a_sure_track_however_sure_the_visual_tracke
     story = Story()
     story.image()
     story.detections(1, weaker(0.36))
-    assert story.tracks().scores[0] == pytest.approx(0.6, abs=0.03)
+    assert story.tracks().scores[0] == pytest.approx(0.72, abs=0.03)
     for _ in range(10):
         story.detections(story.index, weaker(0.36))
-        assert story.tracks().scores[0] < 0.63
+        assert story.tracks().scores[0] < 0.75
     for _ in range(12):
         story.detections(story.index, weaker(0.9))
         scores = story.tracks().scores

@@ -19,7 +19,7 @@ SIGHTINGS = 8
 # detector misses on one image it misses on the next.
 HIT_SECONDS, MISS_SECONDS = 0.8, 1.5
 # From this belief on there is an object; below, its share of it scales the score of the track.
-BELIEVED = 0.6
+BELIEVED = 0.5
 
 
 class State(Enum):

@@ -163,9 +163,10 @@ def test_missing_path_is_named(spec):
         open_source(spec)
 
 
-def test_scene_is_a_source_without_end():
-    source = open_source('synthetic', width=128, height=72, seed=5, rate=12.0)
-    scene = Scene(width=128, height=72, seed=5, rate=12.0)
+@pytest.mark.parametrize('camera', ['fixed', 'drone'])
+def test_scene_is_a_source_without_end(camera):
+    source = open_source('synthetic', width=128, height=72, seed=5, rate=12.0, camera=camera)
+    scene = Scene(width=128, height=72, seed=5, rate=12.0, camera=camera)
     assert (source.rate, source.size, source.live) == (12.0, (128, 72), False)
     for index in range(3):
         np.testing.assert_array_equal(source.read(), scene.render(index))

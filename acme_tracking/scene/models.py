@@ -153,9 +153,11 @@ def extent(polygons):
 
 def paint(image, polygons, origin=(0, 0), line=cv2.LINE_AA):
     """Paint polygons in order on an image whose first pixel is `origin`."""
-    moved = np.array(origin, np.int32) << SHIFT
+    if any(origin):
+        moved = np.array(origin, np.int32) << SHIFT
+        polygons = [(points - moved, colour) for points, colour in polygons]
     for points, colour in polygons:
-        cv2.fillConvexPoly(image, points - moved, colour, line, SHIFT)
+        cv2.fillConvexPoly(image, points, colour, line, SHIFT)
 
 
 @dataclass

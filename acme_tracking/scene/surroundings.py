@@ -131,13 +131,11 @@ def _windows(view, camera):
     (ax, ay), (bx, by) = np.moveaxis(points[:, 2:] - points[:, :2], 0, 2)
     pixels = np.maximum(np.abs(ax * by - bx * ay) / 2, 1.0)
     low, high = points.min(axis=1), points.max(axis=1)
-    for number in np.flatnonzero(depth.min(axis=1) < models.NEAR):
-        cut = models.cut_near(view[number])
-        if len(cut):
-            points = camera.to_image(cut)
-            low[number], high[number], pixels[number] = points.min(0), points.max(0), np.inf
-        else:
-            high[number] = -np.inf
+    behind = depth.max(axis=1) < models.NEAR
+    high[behind] = -np.inf
+    for number in np.flatnonzero((depth.min(axis=1) < models.NEAR) & ~behind):
+        points = camera.to_image(models.cut_near(view[number]))
+        low[number], high[number], pixels[number] = points.min(0), points.max(0), np.inf
     size = np.array(camera.size)
     return np.concatenate([np.clip(low - 1, 0, size), np.clip(high + 2, 0, size)],
                           axis=1).astype(int), pixels
@@ -270,7 +268,7 @@ class Surroundings:
 
     def standing(self, camera):
         """Return what of the roadside is in view, as a list of `Painted`."""
-        window = tuple(math.floor((camera.y + reach) / LOT) for reach in (-30, HAZE_TO))
+        window = tuple(math.floor((camera.y + reach) / LOT) for reach in (-20, HAZE_TO))
         if self._near[0] != window:
             lots = [(side, lot) for lot in range(window[0], window[1] + 1) for side in (-1, 1)]
             self._lots = {lot: self._lots.get(lot) or self._lot(*lot) for lot in lots}

@@ -82,8 +82,8 @@ def make(folder, kind, count):
 
 def fill(folder, bags, settings):
     """Let the noisy detector find what counts on all images of the bags."""
-    for number, path in enumerate(bags):
-        rng = np.random.default_rng(number)
+    for path in bags:
+        rng = np.random.default_rng(DRIVES[path.name])
         with BagReader(path) as bag, DetectionCache(
                 folder / f'{bag.name}.npz', detector_settings(settings), None) as cache:
             truth = bag.detections(bag.truth_topic(bag.image_topic()))

@@ -190,7 +190,8 @@ def _drive(settings, images, detect, rate):
         drive(made, seen(), detect)
         outcomes.update((mode, one.outcome) for mode, one in made.items())
         if ON_DEMAND in outcomes:
-            share = Fraction(max(1, len(outcomes[ON_DEMAND].detected)), len(images.times))
+            runs = len(outcomes[ON_DEMAND].detected)
+            share = Fraction(max(1, runs), max(1, len(images.times)))
     return outcomes
 
 

@@ -96,17 +96,19 @@ def test_it_is_the_same_every_time():
 
 
 def test_a_face_that_fills_the_picture_is_not_moved_by_the_background():
-    """It keeps its place while what is behind it rushes by."""
-    face = noise(2, 300, 240)
+    """It keeps its place, soon hard to tell, while what is behind it jumps to and fro."""
+    face, other = noise(2, 300, 240), noise(3, 300, 240)
     tracker, box = make_tracker('correlation'), [90, 40, 390, 280]
-    for index in range(12):
-        image = view((300 + 30 * index, 300 - 12 * index)).copy()
-        image[40:280, 90:390] = face
+    for index in range(24):
+        image = view((300 + 90 * (index % 2), 300 - 36 * (index % 2))).copy()
+        share = 1 if index < 4 else 0.33
+        image[40:280, 90:390] = cv2.addWeighted(face, share, other, 1 - share, 0)
         if index:
             found, confidence = tracker.update(image)
-            assert geometry.iou(found, box)[0, 0] > 0.85 and confidence > 0.5
+            assert geometry.iou(found, box)[0, 0] > 0.75, index
         else:
             tracker.start(image, box)
+    assert confidence < 0.7
 
 
 def panning(index):

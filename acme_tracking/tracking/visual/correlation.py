@@ -10,7 +10,8 @@ Our own correlation tracker: background-aware, with scale, many objects at once.
   last: at a few images per second an approaching vehicle grows faster than a pyramid is wide.
 - Orientations are histograms as in HOG (N. Dalal, B. Triggs, 2005), but a gradient is split among
   bins by the square of the cosine to each, which needs no angles and no tables.
-- Learning is skipped while the confidence is low, so that the filters do not learn an occluder.
+- Learning is skipped while the confidence is low, so that the filters do not learn an occluder;
+  the object is then looked for elsewhere too, and its first colours help to decide.
 
 All objects of an image go through the same array operations, in chunks on a pool of threads:
 NumPy, SciPy and OpenCV let go of the interpreter's lock.
@@ -60,18 +61,17 @@ THREADS = os.cpu_count() or 1
 # A logistic curve of the peak of the response and of the logarithm of its peak-to-sidelobe ratio
 # brings them to [0, 1].  Origin of the constants: see docs/confidence.md.
 PEAK_WEIGHT, RATIO_WEIGHT, BIAS = 7.17, 2.76, -9.95
-LEARN_ABOVE = 0.3
-# Below this it is held where it was expected, in the size it had: a peak is then as likely chance.
-HOLD_BELOW = 0.05
-# An object less sure than this is looked for elsewhere too: where the camera's motion leaves it,
-# if that is not near (in sizes), and in the ring of windows one size away.  A window of the ring
-# must be so sure, and have so much more evidence: the log odds of the confidence plus, weighted,
-# the likeness of the colours to those at the start (Bhattacharyya's coefficient of histograms; D.
-# Comaniciu, V. Ramesh, P. Meer, Kernel-Based Object Tracking, 2003).  Origin: docs/trackers.md.
-DOUBT, NEAR = 0.5, 0.05
+# An object less sure than DOUBT is not learned, and looked for elsewhere too: where the camera's
+# motion leaves it, if that is not near (in sizes), and, on every second image while the doubt
+# lasts, in the ring of windows one size away.  The look with the most evidence counts: the log
+# odds of the confidence plus, weighted, the likeness of the colours to those at the start (the
+# coefficient of Bhattacharyya of two histograms; D. Comaniciu, V. Ramesh, P. Meer, Kernel-Based
+# Object Tracking, 2003).  A window of the ring must be so sure, and have so much more.
+DOUBT, NEAR, RING_EVERY = 0.3, 0.05, 2
+PALETTE_WEIGHT = 10.0
 RING_CONFIDENCE, RING_MARGIN = 0.1, 3.0
-RING_EVERY = 3  # looks, while the doubt lasts
-PALETTE_WEIGHT = 20.0
+# Below this an object is held in the place where it was looked for, and in its size.
+HELD = 0.05
 # Bins of each channel of the histogram of colours, and the samples across the inner part of an
 # object that it is made of.
 SHADES, SAMPLES, INNER = 8, 16, 0.8
@@ -255,7 +255,7 @@ def _update(trackers, image, camera, boxes, brief):
             if look.confidences[row] < DOUBT:
                 _look_further(look, row, tracker, image, camera.motion, boxes)
             tracker._doubts = tracker._doubts + 1 if look.confidences[row] < DOUBT else 0
-    held = look.confidences < HOLD_BELOW
+    held = look.confidences < HELD
     look.centers[held] = look.expected[held]
     for tracker, center in zip(trackers, look.centers):
         tracker._center = center
@@ -265,7 +265,7 @@ def _update(trackers, image, camera, boxes, brief):
     for tracker in trackers:
         half = tracker._size / 2
         tracker._box = np.concatenate([tracker._center - half, tracker._center + half])
-    sure = np.flatnonzero(look.confidences >= LEARN_ABOVE)
+    sure = np.flatnonzero(look.confidences >= DOUBT)
     _learn([trackers[row] for row in sure], image, look.patches[sure], look.windows[sure],
            BRIEF_TURNS if brief else TURNS)
     return [(tracker._box, confidence)

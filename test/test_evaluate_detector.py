@@ -72,7 +72,7 @@ def test_vehicles_of_unknown_kind_are_scored_as_such(bank, tmp_path):
     assert evaluate('--val', bank, '--out', tmp_path, '--map', tmp_path / 'map.yaml') == 0
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert list(metrics['per_class']) == ['vehicle']
-    assert (metrics['input_size'], metrics['tiles']) == (384, 1)
+    assert (metrics['input_size'], metrics['tiles']) == (448, 1)
 
 
 def test_kinds_of_vehicles_can_be_counted_as_one(bank, tmp_path):

@@ -199,7 +199,21 @@ def test_two_cameras_and_no_bag(tmp_path, perfect, capsys):
     assert 'there is no bag' in capsys.readouterr().err
 
 
+def test_weights_are_those_named(tmp_path, monkeypatch):
+    used, weights = [], tmp_path / 'mine: second.safetensors'
+    weights.write_bytes(b'')
+
+    def make_detector(settings, threads):
+        used.append(settings.detector.weights)
+        return lambda image: CAR
+    monkeypatch.setattr(sequence_run, 'make_detector', make_detector)
+    bag = write_scene(tmp_path / 'road', count=2)
+    assert evaluate(bag, tmp_path / 'run', '--weights', str(weights)) == 0
+    assert set(used) == {str(weights)}
+
+
 @pytest.mark.parametrize('options, words', [
+    (['--weights', 'nothing.safetensors'], 'nothing.safetensors'),
     (['--latency', '-1'], 'latency must be from 0 to 60'),
     (['--set', 'max_cost=1'], 'tracker has no parameter max_cost'),
     (['--set', 'max_coast'], 'NAME=VALUE'),

@@ -55,7 +55,14 @@ def test_writes_figures_and_a_report(bank, tmp_path, capsys, caplog):
     confusion = metrics['confusion']
     rows = dict(zip(confusion['classes'], confusion['rows_are_truth']))
     assert all(sum(rows[name]) == each['boxes'] for name, each in per_class.items())
+    for name, each in per_class.items():
+        assert sum(size['boxes'] for size in each['sizes'].values()) == each['boxes']
+        bins = metrics['reliability'][name]
+        sure = [part for part in bins if part['count'] and part['score'] > 0.8]
+        assert all(part['precision'] > 0.5 for part in sure)
+        assert len(bins) == 10 and any(part['count'] for part in bins)
     page = (tmp_path / 'report.html').read_text()
+    assert 'class and size' in page
     assert page.count('data:image/jpeg') == 6 and 'missed' in page
     assert 'AP50' in capsys.readouterr().out
 
@@ -65,7 +72,13 @@ def test_vehicles_of_unknown_kind_are_scored_as_such(bank, tmp_path):
     assert evaluate('--val', bank, '--out', tmp_path, '--map', tmp_path / 'map.yaml') == 0
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert list(metrics['per_class']) == ['vehicle']
-    assert (metrics['input_size'], metrics['tiles']) == (384, 1)
+    assert (metrics['input_size'], metrics['tiles']) == (448, 1)
+
+
+def test_kinds_of_vehicles_can_be_counted_as_one(bank, tmp_path):
+    assert evaluate('--val', bank, '--out', tmp_path, '--any') == 0
+    per_class = json.loads((tmp_path / 'metrics.json').read_text())['per_class']
+    assert 'vehicle' in per_class and 'person' in per_class and 'car' not in per_class
 
 
 def test_input_size_and_tiles_are_those_asked_for(bank, tmp_path):

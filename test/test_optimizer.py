@@ -2,7 +2,7 @@
 import copy
 
 from acme_tracking.detection.network import DetectionNetwork
-from acme_tracking.training.optimizer import MuonAdamW
+from acme_tracking.training.optimizer import Muon, MuonAdamW
 import pytest
 import torch
 
@@ -32,6 +32,22 @@ def test_the_steps_of_inner_convolutions_are_orthogonal_and_of_the_size_of_adamw
     values = torch.linalg.svdvals(moved)
     assert values.max() / values.min() < 2.5
     assert moved.square().mean().sqrt().item() == pytest.approx(0.2 * RATE, rel=0.3)
+
+
+def test_all_matrices_of_a_shape_at_once_step_as_one_by_one():
+    torch.manual_seed(0)
+    shapes = (64, 576), (64, 576), (32, 64), (300, 64)
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = copy.deepcopy(ours)
+    optimizers = (Muon(ours, 0.01, 0.05),
+                  torch.optim.Muon(theirs, 0.01, 0.05, adjust_lr_fn='match_rms_adamw'))
+    for _ in range(3):
+        for each, other in zip(ours, theirs, strict=True):
+            each.grad = torch.randn(each.shape)
+            other.grad = each.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 def test_every_parameter_moves_and_normalisations_do_not_decay(network):

@@ -306,10 +306,14 @@ def test_own_classes_and_layouts_can_be_learnt(tmp_path, capsys):
     assert list(metrics['history'][-1]['sets']['bank']['per_class']) == ['forklift']
 
 
-def test_the_width_can_be_chosen(tmp_path, capsys):
+def test_the_width_can_be_chosen_and_the_size_is_that_of_the_first_weights(tmp_path, capsys):
     bank, out = write_bank(tmp_path), tmp_path / 'run'
     options = '--epochs', 1, '--mosaic', 0.5, '--workers', 1, *NARROW
     assert main(command(bank, out, *options)[3:]) == 0
+    again = ['train', 'detector', '--data', str(bank), '--epochs', '0.5', '--batch', '2',
+             '--threads', '1', '--start', str(out / 'detector.safetensors')]
+    assert main([*again, '--out', str(tmp_path / 'again')]) == 0
+    assert checkpoint.inspect(tmp_path / 'again' / 'last.safetensors').input_size == 64
     network, specification = checkpoint.load(out / 'detector.safetensors')
     assert specification.arguments == {'widths': [8, 16, 24, 32, 40], 'neck': 24}
     assert network.backbone.widths == (24, 32, 40)

@@ -57,6 +57,8 @@ def add_arguments(parser) -> None:
                         help='ground truth (default: ground_truth beside the images)')
     parser.add_argument('--params-file', type=Path, metavar='YAML',
                         help='parameters of tracker and detector (default: config/tracking.yaml)')
+    parser.add_argument('--weights', type=Path, metavar='CHECKPOINT', help='weights of the '
+                        "detector, which win over the file's (default: the package's own)")
     parser.add_argument('--set', nargs='+', default=(), metavar='NAME=VALUE', dest='changes',
                         help='parameters of the tracker, or detector.NAME, that win over the file')
     parser.add_argument('--jobs', type=int, default=0, metavar='N',
@@ -84,7 +86,10 @@ def _add_surroundings(parser, defaults):
 
 def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
-    tracker, detector = read_parameters(arguments.params_file, arguments.changes)
+    changes = list(arguments.changes)
+    if arguments.weights:
+        changes.append(f'detector.weights={json.dumps(str(arguments.weights))}')
+    tracker, detector = read_parameters(arguments.params_file, changes)
     settings = Settings(
         modes=tuple(modes(arguments)), every=arguments.every,
         minimum_score=arguments.minimum_score, classes=tuple(arguments.classes),

@@ -37,6 +37,8 @@ def add_arguments(parser) -> None:
                         'resized to the area of SIDE x SIDE pixels (default: as trained)')
     parser.add_argument('--tiles', type=int, default=1, metavar='N', help='also look at N x N '
                         'overlapping parts of every image')
+    parser.add_argument('--any', action='store_true', help='count car, truck and bus as one '
+                        'class, vehicle')
     parser.add_argument('--map', metavar='YAML', help='renames classes of the bank by lines such '
                         'as `van: car`; `tram: null` leaves one out')
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto',
@@ -56,7 +58,8 @@ def run(arguments) -> int:
         input_size=arguments.input_size, tiles=arguments.tiles,
         threads=arguments.threads or len(os.sched_getaffinity(0)))
     bank.require(detector.names.tolist())
-    score = evaluate(detector, tqdm(bank, unit='image', desc='evaluating', leave=False))
+    score = evaluate(detector, tqdm(bank, unit='image', desc='evaluating', leave=False),
+                     arguments.any)
     summary = score.summary(SCORE_THRESHOLD)
     if not summary['images']:
         raise ValueError(f'{bank.path}: no image could be read')
@@ -70,7 +73,9 @@ def run(arguments) -> int:
         'machine': f'{detector.device.type}, {torch.get_num_threads()} threads, '
                    f'{platform.machine()}',
         'confusion': {'classes': names, 'rows_are_truth': matrix.tolist()},
-        'curves': {name: np.round(curve, 4).tolist() for name, curve in score.curves().items()}}
+        'curves': {name: np.round(curve, 4).tolist() for name, curve in score.curves().items()},
+        'reliability': {name: [_bin(*each) for each in zip(*bins)]
+                        for name, bins in score.reliability().items()}}
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / 'metrics.json').write_text(json.dumps(metrics, indent=1))
     write_report(arguments.out / 'report.html', metrics, score, detector,
@@ -78,6 +83,12 @@ def run(arguments) -> int:
     print_headline(metrics)
     print(f'\nSee {arguments.out / "report.html"} and {arguments.out / "metrics.json"}.')
     return 0
+
+
+def _bin(score, precision, count) -> dict:
+    """Return a bin of the reliability as JSON has it, None for what an empty one lacks."""
+    return {'score': round(float(score), 4) if count else None,
+            'precision': round(float(precision), 4) if count else None, 'count': int(count)}
 
 
 def some(bank, count):
@@ -129,11 +140,13 @@ def write_report(path, metrics, score, detector, samples) -> None:
 
 def print_headline(metrics) -> None:
     """Print the main figures as a table."""
-    print(f'{"":<14}{"boxes":>8}{"AP":>8}{"AP50":>8}{"recall":>8}{"precision":>11}')
+    print(f'{"":<14}{"boxes":>8}{"AP":>8}{"AP50":>8}{"recall":>8}{"precision":>11}   AP50 by size')
     for name, each in [*metrics['per_class'].items(), ('all', metrics)]:
         boxes = each.get('boxes', sum(row['boxes'] for row in metrics['per_class'].values()))
+        sizes = ', '.join(f'{size} {figures["ap50"]:.2f}'
+                          for size, figures in each.get('sizes', {}).items())
         print(f'{name:<14}{boxes:>8}{each["ap"]:>8.3f}{each["ap50"]:>8.3f}'
-              f'{each["recall"]:>8.3f}{each["precision"]:>11.3f}')
+              f'{each["recall"]:>8.3f}{each["precision"]:>11.3f}   {sizes}'.rstrip())
     print('\nmilliseconds for {} x {}, p50: '.format(*TIMED_SIZE) + ', '.join(
         f'{stage} {each["p50"]:.1f}' for stage, each in metrics['latency_ms'].items())
         + f' ({metrics["machine"]})')

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import chain
 
 from acme_tracking.cli.arguments import class_name, count, positive, share, whole
+from acme_tracking.detection.checkpoint import inspect
 from acme_tracking.labels import CLASSES
 from acme_tracking.share import shipped_weights
 from acme_tracking.training.data import (
@@ -49,8 +50,9 @@ def add_arguments(parser) -> None:
     parser.add_argument('--batch', type=int, default=defaults.batch, help='images per step')
     parser.add_argument('--rate', type=positive, help='learning rate (default: '
                         f'{defaults.rate}, {START_RATE} with --start)')
-    parser.add_argument('--size', type=int, default=defaults.side, metavar='SIDE',
-                        help='images are resized to the area of SIDE x SIDE pixels')
+    parser.add_argument('--size', type=int, metavar='SIDE',
+                        help='images are resized to the area of SIDE x SIDE pixels (default: '
+                        f'{defaults.side}, or as --start)')
     parser.add_argument('--widths', type=count, nargs='+', metavar='N',
                         help='channels of the backbone at strides 2, 4, 8, 16 and 32 (default: 16 '
                         '32 64 128 224, or those of --start, which may be widened)')
@@ -93,12 +95,13 @@ def run(arguments) -> int:
     if not arguments.data and not arguments.scenes:
         raise ValueError('nothing to train on: give --data BANK or --scenes N')
     rate = arguments.rate or (START_RATE if arguments.start else Knobs.rate)
-    knobs = Knobs(batch=arguments.batch, rate=rate, side=arguments.size, seed=arguments.seed,
+    start = shipped_weights() if arguments.start == 'shipped' else arguments.start
+    side = arguments.size or (inspect(start).input_size if start else Knobs.side)
+    knobs = Knobs(batch=arguments.batch, rate=rate, side=side, seed=arguments.seed,
                   mosaic=arguments.mosaic, keep=arguments.keep, often=tuple(arguments.often),
                   first_side=arguments.first_size)
     network = {name: value for name in ('widths', 'neck')
                if (value := getattr(arguments, name)) is not None}
-    start = shipped_weights() if arguments.start == 'shipped' else arguments.start
     banks, validation = _banks(arguments)
     # Views enlarge parts of an image, so the bank keeps more pixels than the network sees.
     banks = [loaded(bank, round(1.3 * knobs.side), arguments.workers) for bank in banks]

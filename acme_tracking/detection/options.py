@@ -1,6 +1,6 @@
 """What a detector may be asked for: defaults and limits, which need no torch."""
 
-SCORE_THRESHOLD = 0.35
+SCORE_THRESHOLD = 0.3
 NMS_THRESHOLD = 0.5
 SIDES = 32, 4096  # limits of input_size
 MAXIMUM_TILES = 8

@@ -1,24 +1,32 @@
 """
 Average precision of a detector on a labelled set, by the rules of COCO (Lin et al., 2014).
 
-The figures are those of pycocotools, of which tests ask the same; here they come with recall and
-precision at a threshold, the curves, and a confusion matrix.
+pycocotools matches and counts.  Here images, also those of which only some classes were labelled,
+are brought to its form, and its counts to figures: by class, by size, and at a threshold.
 """
 from __future__ import annotations
 
-from acme_tracking.geometry import area, as_boxes, iou
-from acme_tracking.labels import DONT_CARE, VEHICLE, VEHICLES
-import numpy as np
+from contextlib import redirect_stdout
+import io
 
-IOUS = np.linspace(0.5, 0.95, 10)  # AP is the mean over these, AP50 belongs to the first
+from acme_tracking.geometry import as_boxes
+from acme_tracking.labels import DONT_CARE, VEHICLE, VEHICLES
+from acme_tracking.metrics.calibration import reliability
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
 RECALLS = np.linspace(0.0, 1.0, 101)  # where a precision-recall curve is sampled
 LOWEST_SCORE = 0.02  # to collect: what a curve has below it changes its AP little
 MAXIMUM_DETECTIONS = 100  # of a class on an image; the best count
+ALL = 'all'
+# from and to which root of its area, in pixels of the image, a box has a size: those of COCO
+SIZES = {ALL: (0, 1e5), 'small': (0, 32), 'medium': (32, 96), 'large': (96, 1e5)}
 
 
-def evaluate(detector, samples) -> Score:
+def evaluate(detector, samples, any_vehicle=False) -> Score:
     """Return what `detector`, image -> Detections, finds on labelled samples."""
-    score = Score()
+    score = Score(any_vehicle)
     for sample in samples:
         score.add(detector(sample.image), sample.boxes, sample.labels, sample.ignored,
                   sample.labelled)
@@ -29,12 +37,12 @@ class Score:
     """
     Collects detections and truth image by image.
 
-    A set whose truth says VEHICLE is scored with all of VEHICLES counted as it.
+    With `any_vehicle`, and where the truth says VEHICLE, all of VEHICLES count as it.
     """
 
-    def __init__(self):
+    def __init__(self, any_vehicle: bool = False):
         """Start with nothing seen."""
-        self._images = []
+        self._images, self._any_vehicle = [], any_vehicle
 
     def add(self, detections, boxes, labels, ignored=None, labelled=None) -> None:
         """
@@ -62,17 +70,24 @@ class Score:
         Return `ap` and `ap50`, means over the classes present, and all figures `per_class`.
 
         `recall` and `precision` count detections of all classes with a score of at least
-        `threshold`, at an IoU of 0.5.
+        `threshold`, at an IoU of 0.5.  Each class has `sizes` too, its boxes, AP50 and recall for
+        each of SIZES that there is.
         """
-        per_class, totals = {}, np.zeros(3, dtype=int)
-        for name in self.classes():
-            scores, correct, wrong, count = self._matches(name)
-            sure = scores >= threshold
-            counts = np.array([correct[0][sure].sum(), wrong[0][sure].sum(), count])
-            values = [average_precision(scores, *each, count) for each in zip(correct, wrong)]
-            per_class[name] = {'ap': float(np.mean(values)), 'ap50': values[0],
-                               **_recall_and_precision(*counts), 'boxes': int(count)}
-            totals += counts
+        names, per_class, totals = self.classes(), {}, np.zeros(3, dtype=int)
+        comparison = self._compare(names)
+        for number, name in enumerate(names):
+            counts = {size: _counts(*_answers(comparison, number, size), threshold)
+                      for size in SIZES}
+            precision = comparison.eval['precision'][:, :, number, :, 0].mean(axis=1)
+            per_class[name] = {
+                'ap': float(precision[:, 0].mean()), 'ap50': float(precision[0, 0]),
+                **_recall_and_precision(*counts[ALL]), 'boxes': int(counts[ALL][2]),
+                'sizes': {size: {'boxes': int(count), 'ap50': float(value),
+                                 'recall': float(correct / count)}
+                          for (size, (correct, _, count)), value in zip(counts.items(),
+                                                                        precision[0])
+                          if size != ALL and count}}
+            totals += counts[ALL]
         means = {name: float(np.mean([each[name] for each in per_class.values()] or [0.0]))
                  for name in ('ap', 'ap50')}
         return {**means, **_recall_and_precision(*totals), 'threshold': threshold,
@@ -80,11 +95,25 @@ class Score:
 
     def curves(self) -> dict:
         """Return for each class the precision (101,) at RECALLS, for an IoU of 0.5."""
-        curves = {}
-        for name in self.classes():
-            scores, correct, wrong, count = self._matches(name)
-            curves[name] = precision_at_recalls(scores, correct[0], wrong[0], count)
-        return curves
+        names = self.classes()
+        comparison = self._compare(names)
+        return {name: comparison.eval['precision'][0, :, number, 0, 0]
+                for number, name in enumerate(names)}
+
+    def reliability(self) -> dict:
+        """
+        Return for each class its mean score, precision and count by bins of the score.
+
+        As `calibration.reliability` does; a class of which nothing was found is left out.
+        """
+        names = self.classes()
+        comparison, reliabilities = self._compare(names), {}
+        for number, name in enumerate(names):
+            scores, correct, wrong, _ = _answers(comparison, number)
+            counted = correct | wrong
+            if counted.any():
+                reliabilities[name] = reliability(scores[counted], correct[counted])
+        return reliabilities
 
     def confusion(self, threshold: float) -> tuple[list, np.ndarray]:
         """
@@ -93,27 +122,27 @@ class Score:
         Here boxes are matched whatever their class.  The last row are detections of nothing, the
         last column objects that were not found.
         """
-        images = list(self._named())
-        names = sorted({str(label) for _, truth, labels, ignored in images
-                        for label in labels[~ignored]}
-                       | {str(label) for detections, *_ in images for label in detections.labels})
-        index = {name: number for number, name in enumerate(names)}
+        names = sorted({*self.classes(), *(str(label) for detections, *_ in self._named()
+                                           for label in detections.labels)})
+        comparison = self._compare(names, threshold, by_class=False)
+        rows, columns = ({id_: each['category_id'] for id_, each in side.anns.items()}
+                         for side in (comparison.cocoGt, comparison.cocoDt))
         matrix = np.zeros((len(names) + 1, len(names) + 1), dtype=int)
-        for detections, truth, labels, ignored in images:
-            sure = detections.select(detections.scores >= threshold)
-            sure = sure.select(np.argsort(-sure.scores, kind='stable'))
-            owner, pardoned = match(sure.boxes, truth, ignored, IOUS[:1])
-            for label, mine, pardon in zip(sure.labels, owner[0], pardoned[0]):
-                if mine >= 0 or not pardon:
-                    row = index[str(labels[mine])] if mine >= 0 else -1
-                    matrix[row, index[str(label)]] += 1
-            for missed in set(np.flatnonzero(~ignored)) - set(owner[0].tolist()):
-                matrix[index[str(labels[missed])], -1] += 1
+        for image in filter(None, comparison.evalImgs[:len(self._images)]):
+            for found, mine, pardon in zip(image['dtIds'], image['dtMatches'][0],
+                                           image['dtIgnore'][0]):
+                if not pardon:
+                    matrix[rows[mine] if mine else -1, columns[found]] += 1
+            for number, match, ignored in zip(image['gtIds'], image['gtMatches'][0],
+                                              image['gtIgnore']):
+                if not match and not ignored:
+                    matrix[rows[number], -1] += 1
         return names, matrix
 
     def _named(self):
         """Yield the images with the classes that labels count as."""
-        merge = any((labels == VEHICLE).any() for _, _, labels, _ in self._images)
+        merge = self._any_vehicle or any((labels == VEHICLE).any()
+                                         for _, _, labels, _ in self._images)
         for detections, boxes, labels, ignored in self._images:
             if merge:
                 labels = np.where(np.isin(labels, VEHICLES), VEHICLE, labels)
@@ -121,84 +150,70 @@ class Score:
                 detections = type(detections)(detections.boxes, detections.scores, names)
             yield detections, boxes, labels, ignored
 
-    def _matches(self, name):
-        """
-        Return all detections of a class, and how many boxes of it there are to find.
+    def _compare(self, names, threshold=0.0, by_class=True) -> COCOeval:
+        """Return what pycocotools makes of the classes `names`, numbered in their order."""
+        index = {name: number for number, name in enumerate(names)}
+        truth, found = [], []
+        for image, (detections, boxes, labels, ignored) in enumerate(self._named()):
+            for box, label, crowd in zip(boxes.tolist(), labels, ignored):
+                numbers = index.values() if label == DONT_CARE else [index.get(str(label))]
+                truth += [_entry(image, number, box, iscrowd=int(crowd))
+                          for number in numbers if number is not None]
+            found += [_entry(image, index[str(label)], box, score=float(value), iscrowd=0)
+                      for box, value, label in zip(detections.boxes.tolist(), detections.scores,
+                                                   detections.labels)
+                      if value >= threshold and str(label) in index]
+        with redirect_stdout(io.StringIO()):  # it reports every step
+            comparison = COCOeval(*(self._indexed(names, side) for side in (truth, found)), 'bbox')
+            comparison.params.useCats = int(by_class)
+            comparison.params.maxDets = [MAXIMUM_DETECTIONS]
+            comparison.params.areaRng = [(low ** 2, high ** 2) for low, high in SIZES.values()]
+            comparison.params.areaRngLbl = [*SIZES]
+            comparison.evaluate()
+            comparison.accumulate()
+        return comparison
 
-        Detections are their scores (N,) and, for each of IOUS, which are correct and which are
-        wrong, bool (10, N); neither are those on ignored boxes.
-        """
-        scores, correct, wrong, count = [np.empty(0)], [np.empty((len(IOUS), 0), bool)], [], 0
-        wrong.append(correct[0])
-        for detections, boxes, labels, ignored in self._named():
-            mine = detections.select(detections.labels == name)
-            best = np.argsort(-mine.scores, kind='stable')[:MAXIMUM_DETECTIONS]
-            truth = (labels == name) | ((labels == DONT_CARE) & ignored)
-            owner, pardoned = match(mine.boxes[best], boxes[truth], ignored[truth])
-            scores.append(mine.scores[best])
-            correct.append(owner >= 0)
-            wrong.append((owner < 0) & ~pardoned)
-            count += int((truth & ~ignored).sum())
-        return (np.concatenate(scores), np.concatenate(correct, axis=1),
-                np.concatenate(wrong, axis=1), count)
+    def _indexed(self, names, annotations) -> COCO:
+        """Return annotations as pycocotools has them."""
+        data = COCO()
+        data.dataset = {'images': [{'id': number} for number in range(len(self._images))],
+                        'categories': [{'id': number, 'name': name}
+                                       for number, name in enumerate(names)],
+                        'annotations': [{'id': number, **each}
+                                        for number, each in enumerate(annotations, 1)]}
+        data.createIndex()
+        return data
 
 
-def match(boxes, truth, ignored=None, thresholds=IOUS) -> tuple[np.ndarray, np.ndarray]:
+def _entry(image, category, box, **more) -> dict:
+    """Return an annotation of COCO for a box x1 y1 x2 y2."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    return {'image_id': image, 'category_id': category, 'bbox': [*box[:2], width, height],
+            'area': width * height, **more}
+
+
+def _answers(comparison, number, size=ALL) -> tuple:
     """
-    Return for each threshold the truth box of every detection, int (T, N), or -1; and a pardon.
+    Return the scores (N,) of a class, which are correct, which are wrong, and its number of boxes.
 
-    boxes (N, 4) are detections by falling score; each takes the free truth box (M, 4) that it
-    overlaps most, at least by the threshold.  Those without one are pardoned, bool (T, N), when
-    so much of them lies in an ignored box, which may be taken by many.
+    At an IoU of 0.5; neither are those on ignored boxes, or of other sizes.
     """
-    truth, thresholds = as_boxes(truth), np.asarray(thresholds)[:, np.newaxis]
-    ignored = np.zeros(len(truth), dtype=bool) if ignored is None else ignored
-    regular = np.flatnonzero(~ignored)
-    owner = np.full((len(thresholds), len(boxes)), -1)
-    pardoned = np.zeros(owner.shape, dtype=bool)
-    if not len(boxes):
-        return owner, pardoned
-    overlaps = iou(boxes, truth[regular])
-    free = np.ones((len(thresholds), len(regular)), dtype=bool)
-    if len(regular):
-        for number, overlap in enumerate(overlaps):
-            candidates = np.where(free & (overlap >= thresholds), overlap, -1.0)
-            best = candidates.argmax(axis=1)
-            hit = np.flatnonzero(candidates.max(axis=1) >= 0)
-            owner[hit, number] = regular[best[hit]]
-            free[hit, best[hit]] = False
-    if ignored.any():
-        inside = _covered(boxes, truth[ignored]).max(axis=1)
-        pardoned = (owner < 0) & (inside >= thresholds)
-    return owner, pardoned
+    images = len(comparison.params.imgIds)
+    first = (number * len(SIZES) + [*SIZES].index(size)) * images
+    seen = [each for each in comparison.evalImgs[first:first + images] if each]
+    scores, matched, ignored = (
+        np.concatenate([np.empty(0), *parts]) for parts in (
+            [each['dtScores'] for each in seen], [each['dtMatches'][0] for each in seen],
+            [each['dtIgnore'][0] for each in seen]))
+    matched, ignored = matched > 0, ignored > 0
+    count = sum(np.count_nonzero(each['gtIgnore'] == 0) for each in seen)
+    return scores, matched & ~ignored, ~matched & ~ignored, count
 
 
-def average_precision(scores, correct, wrong, count: int) -> float:
-    """Return the mean of `precision_at_recalls`, in [0, 1]."""
-    return float(precision_at_recalls(scores, correct, wrong, count).mean())
-
-
-def precision_at_recalls(scores, correct, wrong, count: int) -> np.ndarray:
-    """
-    Return the best precision with at least each recall of RECALLS, float64 (101,).
-
-    `scores`, `correct` and `wrong` (N,) are all detections of a class, `count` its truth boxes.
-    """
-    order = np.argsort(-np.asarray(scores), kind='stable')
-    hits, misses = np.cumsum(np.asarray(correct)[order]), np.cumsum(np.asarray(wrong)[order])
-    recall = hits / max(count, 1)
-    precision = hits / np.maximum(hits + misses, 1)
-    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-    return envelope[np.searchsorted(recall, RECALLS)]
-
-
-def _covered(boxes, regions) -> np.ndarray:
-    """Return which share of each box lies in each region, (N, M)."""
-    boxes, regions = as_boxes(boxes), as_boxes(regions)
-    top_left = np.maximum(boxes[:, np.newaxis, :2], regions[np.newaxis, :, :2])
-    bottom_right = np.minimum(boxes[:, np.newaxis, 2:], regions[np.newaxis, :, 2:])
-    inside = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
-    return inside / np.maximum(area(boxes), 1e-9)[:, np.newaxis]
+def _counts(scores, correct, wrong, count, threshold) -> np.ndarray:
+    """Return how many with a score from `threshold` on are correct and wrong, and of how many."""
+    sure = scores >= threshold
+    return np.array([correct[sure].sum(), wrong[sure].sum(), count], dtype=int)
 
 
 def _recall_and_precision(correct, wrong, count) -> dict:

@@ -153,6 +153,7 @@ class _Run:
         self.network.to(self.device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network)
         self.first = copy.deepcopy(self.network.state_dict())
+        self.moving = _floats(self.averaged.state_dict()), _floats(self.network.state_dict())
         self.parallel = processes.parallel(self.network)
         self.optimizer = MuonAdamW(self.network, knobs.rate, knobs.decay)
         self.precision = fast_precision(self.device)
@@ -227,7 +228,8 @@ class _Run:
     def _average(self):
         """Move the averaged weights towards the current ones; faster at the start."""
         stay = min(self.knobs.average, (1 + self.step) / (10 + self.step))
-        _move(self.averaged, self.network.state_dict(), 1 - stay)
+        # all at once: a GPU takes longer to be told of 300 small steps than to do them
+        get_ema_multi_avg_fn(stay)(*self.moving, 0)
 
     def result(self):
         """
@@ -237,7 +239,8 @@ class _Run:
         than both (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
         """
         network = copy.deepcopy(self.averaged)
-        _move(network, self.first, self.knobs.keep)
+        get_ema_multi_avg_fn(1 - self.knobs.keep)(_floats(network.state_dict()),
+                                                  _floats(self.first), 0)
         return network
 
     def validate(self, sets, bar):
@@ -333,16 +336,9 @@ def check_knobs(path, begun: dict, knobs) -> None:
                          'same, or begin anew elsewhere')
 
 
-@torch.no_grad()
-def _move(network, state, share):
-    """Move the weights of a network by a share of the way towards those of `state`."""
-    pairs = {True: [], False: []}
-    for name, tensor in network.state_dict().items():
-        pairs[tensor.is_floating_point()].append((tensor, state[name]))
-    # all at once: a GPU takes longer to be told of 300 small steps than to do them
-    get_ema_multi_avg_fn(1 - share)(*zip(*pairs[True]), 0)
-    for tensor, other in pairs[False]:
-        tensor.copy_(other)
+def _floats(state):
+    """Return the weights of a state, without the counts of steps in it."""
+    return [tensor for tensor in state.values() if tensor.is_floating_point()]
 
 
 def make_batch(banks, knobs, classes, done, number):

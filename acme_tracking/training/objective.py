@@ -96,7 +96,7 @@ def class_weights(labels, classes):
 
 def loss(predictions, centers, truth, labels, image, weights):
     """
-    Return the mean loss of a batch and its parts as floats.
+    Return the mean loss of a batch and its parts.
 
     predictions: what the network returns for B images; truth (N, 4) are the objects of all of
     them, labels (N,) their classes as the network counts its C, C for a vehicle of unknown kind,
@@ -119,23 +119,22 @@ def loss(predictions, centers, truth, labels, image, weights):
     box = 1 - distance_iou(boxes[positive], truth[mine])
     box = (box * weight * share[image[mine]]).sum() / total
     objects = (_objectness_loss(objectness, quality, positive, ignored) * share).sum() / total
-    kinds = _class_loss(classes[positive], labels[mine], weight, image[mine], weights)
+    kinds = _class_loss(classes[positive], labels[mine], weight, image[mine], weights,
+                        len(boxes))
     parts = {'box': box, 'object': objects, 'class': kinds}
     value = BOX_WEIGHT * box + OBJECT_WEIGHT * objects + CLASS_WEIGHT * kinds
-    return value, {name: part.item() for name, part in parts.items()}
+    return value, {name: part.detach() for name, part in parts.items()}
 
 
-def _class_loss(logits, labels, weight, image, class_weight):
+def _class_loss(logits, labels, weight, image, class_weight, count):
     """
-    Return the cross entropy of the points (N, C) whose class is known, averaged over images.
+    Return the cross entropy of the points (N, C) of known class, averaged over `count` images.
 
     Every image counts the same: a street with one bus teaches as much as a motorway full of cars.
     """
     known = labels < logits.shape[1]
-    if not known.any():
-        return logits.sum() * 0
     logits, labels, weight, image = logits[known], labels[known], weight[known], image[known]
-    totals = torch.zeros(int(image.max()) + 1, device=image.device).index_add_(0, image, weight)
+    totals = torch.zeros(count, device=image.device).index_add_(0, image, weight)
     share = weight / totals[image].clamp(min=1e-6) / (totals > 0).sum().clamp(min=1)
     share = share * class_weight[labels]
     return (functional.cross_entropy(logits, labels, reduction='none') * share).sum()

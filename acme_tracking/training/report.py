@@ -7,7 +7,7 @@ from acme_tracking import page
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detection.options import SCORE_THRESHOLD
 from acme_tracking.drawing import draw_tracks
-from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE, RECALLS
+from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE, RECALLS, SIZES
 import cv2
 from matplotlib.figure import Figure
 import numpy as np
@@ -38,15 +38,22 @@ def write_training_report(out, validation, metrics) -> None:
 
 
 def scores(score) -> list[str]:
-    """Return a table and the precision-recall curves of a Score, as HTML."""
+    """Return tables by class and size, and the curves of a Score, as HTML."""
     summary = score.summary(SCORE_THRESHOLD)
     rows = [(name, each['boxes'], *_percent(each))
             for name, each in summary['per_class'].items()]
     rows.append(('all', sum(each['boxes'] for each in summary['per_class'].values()),
                  *_percent(summary)))
-    return [page.table(['class', 'boxes', 'AP', 'AP50', f'recall at {SCORE_THRESHOLD}',
+    sizes = [(f'{name}, {size}', part['boxes'], f'{part["ap50"]:.3f}', f'{part["recall"]:.3f}')
+             for name, each in summary['per_class'].items()
+             for size, part in each['sizes'].items()]
+    recall = f'recall at {SCORE_THRESHOLD}'
+    return [page.table(['class', 'boxes', 'AP', 'AP50', recall,
                         f'precision at {SCORE_THRESHOLD}'], rows),
-            page.plot(_precision_recall(score.curves()))]
+            page.text(f'By the root of the area of a box in pixels of the image, small is below '
+                      f'{SIZES["medium"][0]} and large from {SIZES["large"][0]} on.'),
+            page.table(['class and size', 'boxes', 'AP50', recall], sizes),
+            page.plot(_curves(score.curves(), score.reliability()))]
 
 
 def pictures(detector, samples) -> list[str]:
@@ -94,15 +101,20 @@ def _learning(metrics) -> Figure:
     return figure
 
 
-def _precision_recall(curves) -> Figure:
-    """Return the precision-recall curves {class: precision at RECALLS} in one plot."""
-    figure = Figure(figsize=(6, 4), layout='constrained')
-    axes = figure.subplots()
-    for name, precision in curves.items():
-        axes.plot(RECALLS, precision, label=name)
-    axes.set(title='precision and recall at IoU 0.5', xlabel='recall', ylabel='precision',
+def _curves(precisions, reliabilities) -> Figure:
+    """Return precision (101,) at RECALLS by class, and precision by score, side by side."""
+    figure = Figure(figsize=(11, 4), layout='constrained')
+    curves, kept = figure.subplots(1, 2)
+    for name, precision in precisions.items():
+        curves.plot(RECALLS, precision, label=name)
+    for name, (score, precision, _) in reliabilities.items():
+        kept.plot(score, precision, 'o-', markersize=3, label=name)
+    kept.plot((0, 1), (0, 1), color='lightgrey')
+    curves.set(title='precision and recall at IoU 0.5', xlabel='recall', ylabel='precision',
+               xlim=(0, 1), ylim=(0, 1.02))
+    kept.set(title='how many are right, by score', xlabel='score', ylabel='precision',
              xlim=(0, 1), ylim=(0, 1.02))
-    _finish(axes)
+    _finish(curves, kept)
     return figure
 
 

@@ -17,6 +17,7 @@ from acme_tracking.detection.checkpoint import save, Specification
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.cache import DetectionCache
+from acme_tracking.labels import CLASSES
 from acme_tracking.messages import (
     detections_from_msg,
     image_to_compressed,
@@ -344,7 +345,8 @@ def own_weights(tmp_path):
 
 
 def wait_for_names(bench, *names):
-    bench.wait(lambda: str(bench.node._inference.network) == f'detects {", ".join(names)}')
+    bench.wait(lambda: str(bench.node._inference.network).startswith(
+        f'detects {", ".join(names)}; '))
 
 
 def test_weights_are_exchanged_at_run_time(bench, picture, own_weights):
@@ -473,7 +475,7 @@ def test_a_stand_in_answers_from_a_file_in_its_place(graph, picture, tmp_path):
 
 def test_memory_stays_flat_over_many_requests(bench, picture):
     """A leak of one image (230 kB) for each request would be 34 MB."""
-    bench.node._inference.network._detector.network = Nothing()
+    bench.node._inference.network._detector.runtime = Nothing()
     bench.show(picture)
     rest = []
     for _ in range(4):
@@ -484,12 +486,18 @@ def test_memory_stays_flat_over_many_requests(bench, picture):
     assert rest[-1] - rest[0] < 6e6, rest
 
 
-class Nothing(torch.nn.Module):
-    """A network that sees nothing, at once."""
+class Nothing:
+    """A runtime that sees nothing, at once."""
 
-    def forward(self, images):
-        """Predict one point without an object."""
-        return torch.zeros(1, 1, 4), torch.full((1, 1), -9.0), torch.zeros(1, 1, 5)
+    classes, input_size, device = CLASSES, 384, 'cpu'
+
+    def size(self, width, height, side):
+        """Return the size of the image."""
+        return width, height
+
+    def __call__(self, images):
+        """Find nothing on each image."""
+        return [(np.empty((0, 4), np.float32), np.empty(0), np.empty(0, int))] * len(images)
 
 
 def resident_bytes():

@@ -17,7 +17,6 @@ from acme_tracking.training import report
 from acme_tracking.training.data import read, read_mapping
 import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
 
 TIMED_SIZE = (640, 360)  # width and height that images are brought to for the latency
@@ -32,7 +31,7 @@ def add_arguments(parser) -> None:
     parser.add_argument('--out', required=True, type=Path, metavar='RUN',
                         help='folder for metrics.json and report.html')
     parser.add_argument('--weights', type=Path, metavar='CHECKPOINT',
-                        help="a .safetensors file (default: the package's own)")
+                        help="a .safetensors or .onnx file (default: the package's own)")
     parser.add_argument('--input-size', type=int, default=0, metavar='SIDE', help='images are '
                         'resized to the area of SIDE x SIDE pixels (default: as trained)')
     parser.add_argument('--tiles', type=int, default=1, metavar='N', help='also look at N x N '
@@ -52,7 +51,7 @@ def run(arguments) -> int:
         bank = bank.mapped(read_mapping(arguments.map))
     path = arguments.weights or shipped_weights()
     detector = Detector.from_checkpoint(
-        path, device=arguments.device, score_threshold=LOWEST_SCORE,
+        arguments.weights, device=arguments.device, score_threshold=LOWEST_SCORE,
         input_size=arguments.input_size, tiles=arguments.tiles,
         threads=arguments.threads or len(os.sched_getaffinity(0)))
     bank.require(detector.names.tolist())
@@ -65,10 +64,8 @@ def run(arguments) -> int:
     metrics = {
         **summary, 'set': str(bank.path), 'input_size': detector.input_size,
         'tiles': detector.tiles, 'weights': path.name, 'bytes': path.stat().st_size,
-        'parameters': sum(each.numel() for each in detector.network.parameters()),
         'latency_ms': latency(detector, some(bank, TIMED_IMAGES)),
-        'machine': f'{detector.device.type}, {torch.get_num_threads()} threads, '
-                   f'{platform.machine()}',
+        'machine': f'{detector.runtime}, {platform.machine()}',
         'confusion': {'classes': names, 'rows_are_truth': matrix.tolist()},
         'curves': {name: np.round(curve, 4).tolist() for name, curve in score.curves().items()}}
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -111,8 +108,7 @@ def write_report(path, metrics, score, detector, samples) -> None:
     names = metrics['confusion']['classes']
     rows = zip([*names, 'nothing'], metrics['confusion']['rows_are_truth'])
     page.write(path, f'{metrics["weights"]} on {Path(metrics["set"]).stem}', [
-        page.text(f'{metrics["images"]} images; {metrics["parameters"] / 1e6:.2f} million '
-                  f'parameters, {metrics["bytes"] / 1e6:.1f} MB.'),
+        page.text(f'{metrics["images"]} images; {metrics["bytes"] / 1e6:.1f} MB.'),
         *report.scores(score),
         page.heading('What was found as what'),
         page.text('Rows are labels, columns detections with a score of at least '

@@ -18,8 +18,8 @@ import yaml
 
 # Parameters that every node has, which say nothing about what it does.
 OF_ROS = {'autostart', 'use_sim_time', 'qos_overrides', 'start_type_description_service'}
-PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'torch', 'dlib-bin', 'trackeval',
-            'rosbags')
+PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'openvino', 'torch', 'dlib-bin',
+            'trackeval', 'rosbags')
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def _read_given(path):
 
 
 def hash_of_weights(weights: str) -> str:
-    """Return the SHA-256 of a checkpoint, '' for the shipped one."""
-    return hashlib.sha256(Path(weights or shipped_weights()).read_bytes()).hexdigest()
+    """Return the SHA-256 of a file of weights, '' for the shipped one."""
+    return hashlib.sha256(Path(weights or shipped_weights('.onnx')).read_bytes()).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
+from acme_tracking.detection import runtimes
 from acme_tracking.detection.checkpoint import save, Specification
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detections import Detections
@@ -29,6 +30,7 @@ from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.nodes.stand_in import StandInNode
 from acme_tracking.scene import Scene
+from acme_tracking.share import shipped_weights
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -385,6 +387,32 @@ def test_bad_weights_are_refused_and_the_present_ones_go_on(bench, picture, own_
     assert f'own.safetensors: {reason}' in result.reason
     assert bench.node.parameters.weights == ''
     assert bench.node._inference.network is before
+    bench.show(picture)
+    assert bench.redetect().success
+
+
+@pytest.mark.parametrize('content', [b'', b'rubbish', b'cut'])
+def test_a_bad_onnx_file_is_refused_and_the_present_weights_go_on(
+        bench, picture, tmp_path, content):
+    bad = tmp_path / 'bad.onnx'
+    bad.write_bytes(shipped_weights('.onnx').read_bytes()[:-90_000] if content == b'cut'
+                    else content)
+    before = bench.node._inference.network
+    result, = bench.set(weights=str(bad))
+    assert not result.successful and 'bad.onnx: ' in result.reason
+    assert bench.node._inference.network is before
+    bench.show(picture)
+    assert bench.redetect().success
+
+
+def test_an_onnx_file_that_crashes_what_loads_it_is_set_back(bench, picture, tmp_path,
+                                                             monkeypatch):
+    monkeypatch.setattr(runtimes, 'TRIAL', 'import os; os.kill(os.getpid(), 11)')
+    copy = tmp_path / 'copy.onnx'
+    copy.write_bytes(shipped_weights('.onnx').read_bytes())
+    assert bench.set(weights=str(copy))[0].successful
+    bench.report(lambda status, _: 'copy.onnx: ends the process' in status.message)
+    assert bench.node.parameters.weights == ''
     bench.show(picture)
     assert bench.redetect().success
 

@@ -253,10 +253,30 @@ def test_a_truncated_file_is_refused(exported, tmp_path, share):
         assert len(str(refused.value)) < 500 and '\n' not in str(refused.value)
 
 
+def test_a_file_that_crashes_what_loads_it_is_refused(exported, monkeypatch):
+    runtimes.survive(exported[1])
+    monkeypatch.setattr(runtimes, 'TRIAL', 'import os; os.kill(os.getpid(), 11)')
+    with pytest.raises(CheckpointError, match='small.onnx: ends the process .*SIGSEGV'):
+        runtimes.survive(exported[1])
+    monkeypatch.setattr(runtimes, 'TRIAL', 'import time; time.sleep(100)')
+    monkeypatch.setattr(runtimes, 'PATIENCE', 0.1)
+    with pytest.raises(CheckpointError, match='small.onnx: takes longer than 0.1 s to load'):
+        runtimes.survive(exported[1])
+    for weights in None, exported[0]:
+        runtimes.survive(weights)  # not tried
+
+
+def test_what_is_refused_otherwise_is_not_said_to_crash(tmp_path):
+    for name in 'nowhere.onnx', 'a' * 5000 + '.onnx', 'a\0b.onnx':
+        runtimes.survive(tmp_path / name)
+        with pytest.raises(CheckpointError):
+            choose(tmp_path / name)
+
+
 def test_garbage_is_refused(tmp_path):
     for content in (np.random.default_rng(0).bytes(5000), b'{}', b'<?xml version="1.0"?><net/>'):
         (tmp_path / 'garbage.onnx').write_bytes(content)
-        with pytest.raises(CheckpointError, match='garbage.onnx: OpenVINO cannot use it: .'):
+        with pytest.raises(CheckpointError, match='garbage.onnx: not an ONNX file, or cut short'):
             choose(tmp_path / 'garbage.onnx')
     with pytest.raises(CheckpointError, match='nowhere.onnx: no such file'):
         choose(tmp_path / 'nowhere.onnx')

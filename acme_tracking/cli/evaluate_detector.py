@@ -11,6 +11,7 @@ import time
 from acme_tracking import page
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detection.options import SCORE_THRESHOLD
+from acme_tracking.detection.runtimes import files_of
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
 from acme_tracking.share import shipped_weights
 from acme_tracking.training import report
@@ -30,8 +31,8 @@ def add_arguments(parser) -> None:
                         'file, or a folder laid out as KITTI, Pascal VOC or YOLO')
     parser.add_argument('--out', required=True, type=Path, metavar='RUN',
                         help='folder for metrics.json and report.html')
-    parser.add_argument('--weights', type=Path, metavar='CHECKPOINT',
-                        help="a .safetensors or .onnx file (default: the package's own)")
+    parser.add_argument('--weights', type=Path, metavar='FILE',
+                        help="a checkpoint, an ONNX file, or hf:ID (default: the package's own)")
     parser.add_argument('--input-size', type=int, default=0, metavar='SIDE', help='images are '
                         'resized to the area of SIDE x SIDE pixels (default: as trained)')
     parser.add_argument('--tiles', type=int, default=1, metavar='N', help='also look at N x N '
@@ -49,7 +50,6 @@ def run(arguments) -> int:
     bank = read(arguments.val)
     if arguments.map:
         bank = bank.mapped(read_mapping(arguments.map))
-    path = arguments.weights or shipped_weights()
     detector = Detector.from_checkpoint(
         arguments.weights, device=arguments.device, score_threshold=LOWEST_SCORE,
         input_size=arguments.input_size, tiles=arguments.tiles,
@@ -60,10 +60,12 @@ def run(arguments) -> int:
     if not summary['images']:
         raise ValueError(f'{bank.path}: no image could be read')
     detector.configure(input_size=arguments.input_size, tiles=arguments.tiles)
+    weights = arguments.weights or shipped_weights('.onnx')
     names, matrix = score.confusion(SCORE_THRESHOLD)
     metrics = {
         **summary, 'set': str(bank.path), 'input_size': detector.input_size,
-        'tiles': detector.tiles, 'weights': path.name, 'bytes': path.stat().st_size,
+        'tiles': detector.tiles, 'weights': weights.name,
+        'bytes': sum(path.stat().st_size for path in files_of(weights)),
         'latency_ms': latency(detector, some(bank, TIMED_IMAGES)),
         'machine': f'{detector.runtime}, {platform.machine()}',
         'confusion': {'classes': names, 'rows_are_truth': matrix.tolist()},

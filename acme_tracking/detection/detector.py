@@ -154,7 +154,9 @@ def check_checkpoints(path=None, classifier=None, refined_classes=(), classes=()
 
     What only the values of the tensors show (NaN), and what the device says, is not found.
     """
-    check_classes(classes_of(path), classes, refined_classes)
+    known = classes_of(path)
+    if known is not None:
+        check_classes(known, classes, refined_classes)
     if classifier:
         from acme_tracking.networks.classifier import inspect  # which needs torch
         inspect(classifier)

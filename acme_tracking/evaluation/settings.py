@@ -8,12 +8,13 @@ import json
 from pathlib import Path
 import platform
 
+from acme_tracking.detection.runtimes import files_of
 from acme_tracking.evaluation.modes import MODES
 from acme_tracking.evaluation.simulation import Surroundings
 from acme_tracking.parameters import specifications, with_values
 from acme_tracking.sessions.detection import DetectorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
-from acme_tracking.share import share, shipped_weights
+from acme_tracking.share import share
 import yaml
 
 # Parameters that every node has, which say nothing about what it does.
@@ -105,8 +106,9 @@ def _read_given(path):
 
 
 def hash_of_weights(weights: str) -> str:
-    """Return the SHA-256 of a file of weights, '' for the shipped one."""
-    return hashlib.sha256(Path(weights or shipped_weights('.onnx')).read_bytes()).hexdigest()
+    """Return the SHA-256 of a file of weights, '' for the shipped one; of the name of no file."""
+    content = b''.join(path.read_bytes() for path in files_of(weights)) or weights.encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def versions() -> dict[str, str]:

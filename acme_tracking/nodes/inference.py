@@ -13,6 +13,7 @@ import threading
 
 from acme_tracking.detection.detector import check_checkpoints, Detector
 from acme_tracking.detection.options import options_of
+from acme_tracking.detection.runtimes import survive
 from acme_tracking.detections import Detections
 from acme_tracking.messages import image_from_compressed, image_from_msg
 from acme_tracking.sessions.events import RunFinished, WeightsLoaded
@@ -24,6 +25,7 @@ class Cnn:
 
     def __init__(self, parameters):
         """Load it and run it once, so that the first image does not take longer than others."""
+        survive(parameters.weights, parameters.half)
         self._detector = Detector.from_parameters(parameters)
         self._detector.warm_up()
         self.device = self._detector.runtime.device

@@ -2,23 +2,19 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
-import re
 
+from acme_tracking.detection import onnx_files
+from acme_tracking.detection.description import description_of
 from acme_tracking.detection.runtimes.processor import has_bfloat16
 from acme_tracking.detection.specification import check_entries, MAXIMUM_BYTES, Specification
 from acme_tracking.detection.views import input_size
-from acme_tracking.weights_files import header, reading, specified
+from acme_tracking.weights_files import header, KEY, reading, specified
 import numpy as np
 import openvino
 
 # The outputs of what `export` writes.
 OUTPUTS = ['boxes', 'scores', 'labels']
 TRIAL = 1, 64, 64, 3  # images that a file is tried with
-# What says in protobuf that values are in another file, which may be any on this machine: the key
-# `location`, with its two lengths and tags written in the shortest way or another.
-EXTERNAL = re.compile(rb'(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location'
-                      rb'(?:\x12|\x92\x80*\x00)')
 
 
 class OpenVino:
@@ -27,21 +23,32 @@ class OpenVino:
     device = 'cpu'
 
     def __init__(self, model, specification: Specification, half=True, threads=None):
-        """Compile a model of OpenVINO for this machine."""
+        """Compile a model of OpenVINO; ValueError when it gives something else."""
+        names = [output.any_name for output in model.outputs]
+        if names != OUTPUTS or len(model.inputs) != 1:
+            raise ValueError(f'its outputs are {", ".join(names)}, expected {", ".join(OUTPUTS)}; '
+                             'suppression is left to the detector')
         self.classes, self.input_size = specification.classes, specification.input_size
         self._compiled = Compiled(model, half, threads)
+        shapes = [each.shape for each in self._compiled(np.zeros(TRIAL, np.uint8))]
+        points = shapes[1][1:]
+        if shapes != [(1, *points, 4), (1, *points), (1, *points)]:
+            raise ValueError(f'boxes, scores and labels of one image have the shapes {shapes}, '
+                             'expected (1, P, 4), (1, P) and (1, P)')
 
     @classmethod
     def load(cls, path, half=True, threads=None) -> OpenVino:
         """Return the runtime of a file; CheckpointError for one that `export` did not write."""
         with reading(path, MAXIMUM_BYTES):
-            runtime = cls(*_described(path), half, threads)
-            shapes = [each.shape for each in runtime._compiled(np.zeros(TRIAL, np.uint8))]
-            points = shapes[1][1:]
-            if shapes != [(1, *points, 4), (1, *points), (1, *points)]:
-                raise ValueError(f'boxes, scores and labels of one image have the shapes {shapes},'
-                                 ' expected (1, P, 4), (1, P) and (1, P)')
-        return runtime
+            content = onnx_files.read(path)
+            specification = _specification(path, content)
+            return cls(read_model(content), specification, half, threads)
+
+    @staticmethod
+    def inspect(path) -> tuple[str, ...]:
+        """Return the classes of a file; raises as `load`, as far as its header shows."""
+        with reading(path, MAXIMUM_BYTES):
+            return _specification(path, onnx_files.read(path)).classes
 
     def __str__(self):
         """Say what runs it, where and how exactly."""
@@ -88,17 +95,8 @@ class Compiled:
             return list(self._request.infer(inputs).values())
 
 
-def inspect(path) -> Specification:
-    """Return what an exported file says of itself; raises as `OpenVino.load`."""
-    with reading(path, MAXIMUM_BYTES):
-        return _described(path)[1]
-
-
-def read_model(path):
-    """Return an ONNX file as a model of OpenVINO; ValueError for one that is none."""
-    content = Path(path).read_bytes()
-    if EXTERNAL.search(content):
-        raise ValueError('holds the names of other files with weights, expected one whole file')
+def read_model(content: bytes):
+    """Return the content of an ONNX file as a model; ValueError when it is none."""
     with readable_errors():
         return openvino.Core().read_model(content)
 
@@ -114,19 +112,10 @@ def readable_errors():
         raise ValueError(f'OpenVINO cannot use it: {"; ".join(said)[:300]}') from error
 
 
-def metadata_of(model) -> dict:
-    """Return the metadata of an ONNX file."""
-    if not model.has_rt_info('framework'):
-        return {}
-    return {key: value.astype(str) for key, value in model.get_rt_info()['framework'].items()}
-
-
-def _described(path):
-    """Return the model and the specification of an exported file."""
-    model = read_model(path)
-    specification = specified(header(metadata_of(model)), Specification, check_entries)
-    names = [output.any_name for output in model.outputs]
-    if names != OUTPUTS or len(model.inputs) != 1:
-        raise ValueError(f'its outputs are {", ".join(names)}, expected {", ".join(OUTPUTS)}; '
-                         'suppression is left to the detector')
-    return model, specification
+def _specification(path, content) -> Specification:
+    """Return what an exported file says of itself."""
+    metadata = onnx_files.metadata(content)
+    if KEY not in metadata:
+        raise ValueError('an ONNX file of others, expected a description beside it: '
+                         f'{description_of(path)}')
+    return specified(header(metadata), Specification, check_entries)

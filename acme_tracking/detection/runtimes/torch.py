@@ -24,7 +24,7 @@ class Torch:
             torch.set_num_threads(threads)
         self.classes, self.input_size = specification.classes, specification.input_size
         self.device = device
-        self._dtype = _fast_type(device) if half else torch.float32
+        self._dtype = fast_type(device) if half else torch.float32
         self.network = network.eval().to(device, self._dtype, memory_format=torch.channels_last)
         self._whole = EndToEnd(self.network, specification, self._dtype).to(device)
         self._graphs = {}
@@ -83,7 +83,7 @@ class Torch:
         return graph, images, found
 
 
-def _fast_type(device) -> torch.dtype:
+def fast_type(device) -> torch.dtype:
     """Return the type that is quicker than float32 on a device."""
     if device != 'cpu':
         return torch.float16

@@ -1,11 +1,13 @@
 """
 Measures how long the detector takes with each runtime, on an idle and on a busy machine.
 
-Every runtime sees the same JPEG images in turn, so that what else the machine does hits all alike;
-then the same beside busy processes.  Figures are medians in milliseconds: decoding, resizing, the
-network, and suppression.  The old default is torch in float32; the new one what the detector node
-chooses.  ONNX Runtime is measured where it is installed, CUDA where it can be had.  The last line
-is JSON; its ratios are new to old, all stages together.
+Both see the same JPEG images in turn, so that what else the machine does hits them alike; then the
+same beside busy processes.  Figures are medians in milliseconds: decoding, resizing, the network,
+suppression, all of them, and what all threads took of the processors (cpu), which is what others
+on the machine pay, however busy it is.  The old default is torch in float32; the new one what the
+detector node chooses.  `--all` adds what else there is: torch in half precision, OpenVINO in
+float32, ONNX Runtime where it is installed, and CUDA where it can be had.  The last line is JSON;
+its ratios are new to old.
 
     .venv/bin/python benchmark/inference.py
 """
@@ -49,6 +51,10 @@ class OnnxRuntime:
                                                      providers=['CPUExecutionProvider'])
         self.classes, self.input_size = specification.classes, specification.input_size
 
+    def __str__(self):
+        """Say what it is."""
+        return 'ONNX Runtime in float32'
+
     def size(self, width, height, side):
         """Return the size that keeps the aspect of an image."""
         return input_size(width, height, side)
@@ -68,8 +74,9 @@ def main():
     parser.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument('--size', type=int, nargs=2, default=(640, 360), metavar=('W', 'H'),
                         help='of the JPEG images')
+    parser.add_argument('--all', action='store_true', help='compare all runtimes')
     arguments = parser.parse_args()
-    detectors = make_detectors(arguments.threads)
+    detectors = make_detectors(arguments.threads, arguments.all)
     files = jpegs(arguments.size)
     figures = {}
     for side in arguments.sides:
@@ -87,23 +94,26 @@ def main():
     print(json.dumps({
         **{f'ratio_{state}': round(first[state][NEW]['all'] / first[state][OLD]['all'], 3)
            for state in ('idle', 'busy')},
+        'ratio_cpu': round(first['busy'][NEW]['cpu'] / first['busy'][OLD]['cpu'], 3),
         'default': str(detectors[NEW].runtime), 'threads': arguments.threads,
         'busy_processes': arguments.busy, 'median_ms': figures}))
 
 
-def make_detectors(threads):
-    """Return the detectors to compare, by name; the old and the new default are among them."""
+def make_detectors(threads, others):
+    """Return the detectors to compare, by name: the old and the new default, and the others."""
     path = shipped_weights()
     runtimes = {OLD: Torch.load(path, half=False, threads=threads),
-                'torch half': Torch.load(path, half=True, threads=threads),
-                NEW: choose(device='cpu', threads=threads)[0],
-                'default float32': choose(device='cpu', half=False, threads=threads)[0]}
-    if importlib.util.find_spec('onnxruntime'):
-        runtimes['ONNX Runtime'] = OnnxRuntime(shipped_weights('.onnx'), runtimes[OLD], threads)
-    if torch.cuda.is_available():
-        runtimes['CUDA'] = choose(device='cuda')[0]
+                NEW: choose(device='cpu', threads=threads)[0]}
+    if others:
+        runtimes['torch half'] = Torch.load(path, half=True, threads=threads)
+        runtimes['default float32'] = choose(device='cpu', half=False, threads=threads)[0]
+        if importlib.util.find_spec('onnxruntime'):
+            runtimes['ONNX Runtime'] = OnnxRuntime(shipped_weights('.onnx'), runtimes[OLD],
+                                                   threads)
+        if torch.cuda.is_available():
+            runtimes['CUDA'] = choose(device='cuda')[0]
     for name, runtime in runtimes.items():
-        print(f'{name}: {runtime}' if type(runtime).__str__ is not object.__str__ else name)
+        print(f'{name}: {runtime}')
     return {name: Detector(runtime) for name, runtime in runtimes.items()}
 
 
@@ -131,12 +141,13 @@ def measure(detectors, files, rounds):
     for number in range(WARM_UP + rounds):
         file = files[number % len(files)]
         for name, detector in detectors.items():
-            started = time.perf_counter()
+            used, started = time.process_time(), time.perf_counter()
             image = cv2.imdecode(file, cv2.IMREAD_COLOR)
             decoded = time.perf_counter()
             detector(image)
             stages[name].append({'decode': decoded - started, **detector.seconds,
-                                 'all': time.perf_counter() - started})
+                                 'all': time.perf_counter() - started,
+                                 'cpu': time.process_time() - used})
     return {name: {stage: round(1e3 * float(np.median([each[stage] for each in taken[WARM_UP:]])),
                                 2) for stage in taken[0]} for name, taken in stages.items()}
 

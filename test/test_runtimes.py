@@ -194,8 +194,11 @@ def test_without_torch_a_checkpoint_is_to_be_exported(without_torch, exported):
 
 
 def test_a_host_without_torch_detects():
-    """In a process where importing torch fails, all modules of the node are imported anew."""
+    """In a process of its own, where importing torch fails: what the demo and evaluate import."""
     script = ('import sys; sys.modules["torch"] = sys.modules["safetensors"] = None\n'
+              'import acme_tracking.evaluation.sequence_run, acme_tracking.cli.demo\n'
+              'import importlib.util\n'
+              'if importlib.util.find_spec("rclpy"): import acme_tracking.nodes.detector\n'
               'from acme_tracking.detection.detector import check_checkpoints, Detector\n'
               'from acme_tracking.scene import Scene\n'
               'check_checkpoints(classes=["car"])\n'

@@ -73,10 +73,10 @@ class DetectorParameters:
         'each at input_size: for small objects in large images. 2 takes 5 times as long, 3 takes '
         '10 times.', minimum=1, maximum=MAXIMUM_TILES)
     weights: str = parameter(
-        '', 'Checkpoint (.safetensors, which needs torch) or what was exported from one (.onnx); '
-        'empty for the one in the package. Read whenever it is set, also to the same path, while '
-        'the present one goes on; a bad one is refused, or set back when that shows only while '
-        'it is loaded.')
+        '', 'Checkpoint (.safetensors), ONNX file (.onnx) or model of the Hugging Face hub '
+        '(hf:ID), see docs/detector.md; empty for those in the package. Read whenever it is '
+        'set, also to the same path, while the present one goes on; a bad one is refused, or set '
+        'back when that shows only while it is loaded.')
     classifier: str = parameter(
         '', 'Checkpoint of a classifier that gives every object a class of its own, for example '
         'kinds of vehicles; empty for none. The score becomes the geometric mean of both, after '

@@ -12,6 +12,7 @@ from acme_tracking.detection.views import input_size, views_of
 from acme_tracking.geometry import iou
 from acme_tracking.labels import CLASSES
 from acme_tracking.scene import Scene, TARGET_ID
+from acme_tracking.sessions.detection import DetectorParameters
 from acme_tracking.share import shipped_weights
 from acme_tracking.training.data import read, RenderedScenes
 from acme_tracking.training.detector import evaluate
@@ -113,6 +114,17 @@ def test_the_input_size_can_be_another_than_that_of_the_weights():
     detector.configure()
     detector(image)
     assert detector.runtime.network.images.shape == (1, 3, 64, 128)
+
+
+def test_the_parameters_of_the_node_describe_a_detector():
+    detector = Detector.from_parameters(DetectorParameters(
+        score_threshold=0.2, nms_threshold=0.4, classes=('car',), input_size=96, tiles=2,
+        device='cpu', half=False, threads=1))
+    assert (detector.score_threshold, detector.nms_threshold) == (0.2, 0.4)
+    assert (detector.classes, detector.input_size, detector.tiles) == (('car',), 96, 2)
+    assert str(detector).endswith('in float32 on 1 CPU threads (as asked for)')
+    found = detector(Scene(seed=0, target='car').render(0))
+    assert set(found.labels.tolist()) <= {'car'}
 
 
 @pytest.mark.parametrize('tiles', [1, 2, 3, 8])

@@ -73,12 +73,12 @@ class Torch:
         images = torch.zeros(shape, dtype=torch.uint8, device=self.device)
         stream = torch.cuda.Stream()  # the first runs, which choose algorithms, are not captured
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), torch.backends.cudnn.flags(benchmark=True):
+        with torch.cuda.stream(stream):
             for _ in range(3):
                 self._whole(images)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph), torch.backends.cudnn.flags(benchmark=True):
+        with torch.cuda.graph(graph):
             found = self._whole(images)
         return graph, images, found
 

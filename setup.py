@@ -16,7 +16,7 @@ setup(
     name=NAME,
     version='0.1.0',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['**/*.safetensors', '**/*.md']},
+    package_data={NAME: ['**/*.safetensors', '**/*.onnx', '**/*.md']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (str(SHARE), ['package.xml']),

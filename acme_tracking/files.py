@@ -1,6 +1,8 @@
-"""Writing files so that no kill and no full disk leaves half of one."""
+"""Files: written so that nothing leaves half of one, and read so that none does harm."""
 import os
 from pathlib import Path
+
+import yaml
 
 
 def write_whole(path, write) -> None:
@@ -20,3 +22,31 @@ def write_whole(path, write) -> None:
         os.replace(new, path)
     finally:
         new.unlink(missing_ok=True)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases, a few of which make a small file fill the memory."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError('alias')
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path, maximum_bytes: int) -> dict:
+    """
+    Return the mapping that a YAML file holds.
+
+    A file that cannot be read raises OSError; one with other contents ValueError, which names the
+    file but never quotes it: the path may be that of any file.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_file() and path.stat().st_size <= maximum_bytes):
+        raise ValueError(f'{path} is not a regular file of at most {maximum_bytes} bytes')
+    try:
+        entries = yaml.load(path.read_text(encoding='utf-8'), _PlainLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        raise ValueError(f'{path} is not YAML, or has aliases') from None
+    if not isinstance(entries, dict):
+        raise ValueError(f'{path}: expected a mapping at the top')
+    return entries

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import array
 import math
-from pathlib import Path
 
 from acme_tracking.detections import Detections
+from acme_tracking.files import read_yaml
 from acme_tracking.geometry import from_center, to_center
 from builtin_interfaces.msg import Time
 import cv2
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
-import yaml
 
 LARGEST_CALIBRATION = 2**16  # bytes of a file, which has two hundred numbers at most
 
@@ -215,15 +214,6 @@ def camera_info_of_size(width: int, height: int) -> CameraInfo:
     return CameraInfo(width=width, height=height)
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Refuses aliases, a few of which make a small file fill the memory."""
-
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError('alias')
-        return super().compose_node(parent, index)
-
-
 def camera_info_from_yaml(path) -> CameraInfo:
     """
     Read a calibration file as camera_calibration and camera_info_manager write it.
@@ -231,15 +221,7 @@ def camera_info_from_yaml(path) -> CameraInfo:
     A file that cannot be read raises OSError; one with other contents ValueError, which names the
     file and the entry, but never quotes it: the path may be that of any file.
     """
-    path = Path(path)
-    if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_CALIBRATION):
-        raise ValueError(f'{path} is not a regular file of at most {LARGEST_CALIBRATION} bytes')
-    try:
-        entries = yaml.load(path.read_text(encoding='utf-8'), _PlainLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise ValueError(f'{path} is not YAML, or has aliases') from None
-    if not isinstance(entries, dict):
-        raise ValueError(f'{path} is not a camera calibration: expected a mapping at the top')
+    entries = read_yaml(path, LARGEST_CALIBRATION)
     info = CameraInfo()
     info.width = _entry(path, entries, 'image_width', int)
     info.height = _entry(path, entries, 'image_height', int)

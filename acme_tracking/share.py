@@ -22,11 +22,15 @@ def share(path: str) -> Path:
     return found
 
 
-def shipped_weights() -> Path:
-    """Return the detector's weights in this package; FileNotFoundError where there are none."""
+def shipped_weights(suffix: str = '.safetensors') -> Path:
+    """
+    Return the detector's weights in this package, the checkpoint or what was exported (.onnx).
+
+    Raises FileNotFoundError where there are none.
+    """
     folder = resources.files(PACKAGE) / 'detection' / 'weights'
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith('.safetensors'))
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(suffix))
     if not names:
-        raise FileNotFoundError('this installation holds no weights: give the path of a '
-                                'checkpoint')
+        raise FileNotFoundError(f'this installation holds no weights ({suffix}): give the path of '
+                                'a checkpoint')
     return Path(str(folder / names[-1]))

@@ -27,7 +27,7 @@ ARGUMENTS = {
     'namespace': ('', None, 'Namespace of all nodes, topics and services.'),
     'device': ('', ['', 'auto', 'cpu', 'cuda'],
                'Where the detector runs; empty for the one in params_file.'),
-    'weights': ('', None, 'Checkpoint of the detector; empty for the one in params_file.'),
+    'weights': ('', None, 'Of the detector: a file, or hf:ID; empty for those in params_file.'),
     'tracker': ('', ['', *TRACKER_NAMES, 'false'],
                 'The visual tracker; empty for the one in params_file, false for no such node.'),
     'camera': ('true', SWITCH, 'Start the camera node.'),
@@ -54,7 +54,8 @@ def start(context):
     # Arguments are text, checked against their choices by launch; nothing of them is evaluated.
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     for name in 'video', 'params_file', 'weights':
-        if given[name] and not Path(given[name]).exists():
+        of_hub = name == 'weights' and given[name].startswith('hf:')
+        if given[name] and not of_hub and not Path(given[name]).exists():
             raise FileNotFoundError(f'{name}:={given[name]}: there is no such file')
     nodes = []
     if given['camera'] == 'true':

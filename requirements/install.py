@@ -116,7 +116,8 @@ def make():
     if not ros:
         install('ROS 2 Jazzy', '-r', 'requirements/ros.txt')
     install('NumPy, OpenCV, dlib', '-r', f'requirements/{runtime(ros)}')
-    install('PyTorch', '-r', 'requirements/detection.txt', '-r', 'requirements/training.txt')
+    install('OpenVINO', '-r', 'requirements/detection.txt')
+    install('PyTorch', '-r', 'requirements/training.txt')
     install('test and evaluation tools', '-r', 'requirements/test.txt',
             '-r', 'requirements/evaluation.txt')
     install('TrackEval, trackers', '--no-deps', '-r', 'requirements/trackeval.txt',

@@ -2,10 +2,13 @@
 import importlib.util
 import json
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
 from acme_tracking.evaluation.sequences import rendered
+from acme_tracking.share import shipped_weights
+import banks
 import cv2
 import numpy as np
 import pytest
@@ -85,3 +88,23 @@ def test_memory_of_the_detector_node():
     last = json.loads(run('benchmark/memory.py', '--requests', 10).splitlines()[-1])
     assert last['requests'] == 10
     assert 50 < last['first_tenth_mb'] < 5000
+
+
+def test_inference_side_by_side():
+    last = json.loads(run('benchmark/inference.py', '--rounds', 2, '--sides', 0, 96, '--busy', 1,
+                          '--all', '--threads', 1).splitlines()[-1])
+    assert all(last[name] > 0 for name in ('ratio_idle', 'ratio_busy', 'ratio_cpu'))
+    assert last['default'].startswith('OpenVINO')
+    small, row = (last['median_ms'][side]['busy']['default'] for side in ('96', '384'))
+    assert list(row) == ['decode', 'resize', 'network', 'nms', 'all', 'cpu']
+    assert small['network'] < row['network']
+
+
+def test_detectors_side_by_side(tmp_path):
+    path = banks.coco(tmp_path, [banks.annotation([1, 1, 9, 9])])
+    copy = tmp_path / 'copy.onnx'
+    shutil.copy(shipped_weights('.onnx'), copy)
+    last = json.loads(run('benchmark/detectors.py', '--val', path, copy).splitlines()[-1])
+    ours, theirs = last['detectors']['acme_tracking'], last['detectors'][str(copy)]
+    assert ours['ap50'] == theirs['ap50'] and set(ours['ap50_of']) == {'car'}
+    assert ours['ms'] > 0 and ours['runtime'] == theirs['runtime']

@@ -7,8 +7,8 @@ import pickle
 import struct
 
 from acme_tracking.detection import checkpoint
-from acme_tracking.detection.checkpoint import CheckpointError, Specification
-from acme_tracking.networks.checkpoint import KEY
+from acme_tracking.detection.checkpoint import Specification
+from acme_tracking.weights_files import CheckpointError, KEY
 import pytest
 from safetensors.torch import load_file, save_file
 import torch

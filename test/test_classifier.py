@@ -7,7 +7,7 @@ from acme_tracking.cli import main
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detection.refinement import Refiner
 from acme_tracking.detections import Detections
-from acme_tracking.networks.checkpoint import CheckpointError, KEY, save
+from acme_tracking.networks.checkpoint import save
 from acme_tracking.networks.classifier import Classifier, cut_out, load, Normalise, Specification
 from acme_tracking.training import accuracy, curves
 from acme_tracking.training.classifier import freeze_all_but, Knobs, Phase, train
@@ -16,6 +16,7 @@ from acme_tracking.training.data import read
 from acme_tracking.training.data.bank import crops as bank_crops
 from acme_tracking.training.detector import DivergenceError
 from acme_tracking.training.transfer import start
+from acme_tracking.weights_files import CheckpointError, KEY
 import cv2
 import numpy as np
 import pytest

@@ -13,10 +13,12 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
+from acme_tracking.detection import runtimes
 from acme_tracking.detection.checkpoint import save, Specification
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.cache import DetectionCache
+from acme_tracking.labels import CLASSES
 from acme_tracking.messages import (
     detections_from_msg,
     image_to_compressed,
@@ -28,6 +30,7 @@ from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.nodes.stand_in import StandInNode
 from acme_tracking.scene import Scene
+from acme_tracking.share import shipped_weights
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -344,7 +347,8 @@ def own_weights(tmp_path):
 
 
 def wait_for_names(bench, *names):
-    bench.wait(lambda: str(bench.node._inference.network) == f'detects {", ".join(names)}')
+    bench.wait(lambda: str(bench.node._inference.network).startswith(
+        f'detects {", ".join(names)}; '))
 
 
 def test_weights_are_exchanged_at_run_time(bench, picture, own_weights):
@@ -383,6 +387,32 @@ def test_bad_weights_are_refused_and_the_present_ones_go_on(bench, picture, own_
     assert f'own.safetensors: {reason}' in result.reason
     assert bench.node.parameters.weights == ''
     assert bench.node._inference.network is before
+    bench.show(picture)
+    assert bench.redetect().success
+
+
+@pytest.mark.parametrize('content', [b'', b'rubbish', b'cut'])
+def test_a_bad_onnx_file_is_refused_and_the_present_weights_go_on(
+        bench, picture, tmp_path, content):
+    bad = tmp_path / 'bad.onnx'
+    bad.write_bytes(shipped_weights('.onnx').read_bytes()[:-90_000] if content == b'cut'
+                    else content)
+    before = bench.node._inference.network
+    result, = bench.set(weights=str(bad))
+    assert not result.successful and 'bad.onnx: ' in result.reason
+    assert bench.node._inference.network is before
+    bench.show(picture)
+    assert bench.redetect().success
+
+
+def test_an_onnx_file_that_crashes_what_loads_it_is_set_back(bench, picture, tmp_path,
+                                                             monkeypatch):
+    monkeypatch.setattr(runtimes, 'TRIAL', 'import os; os.kill(os.getpid(), 11)')
+    copy = tmp_path / 'copy.onnx'
+    copy.write_bytes(shipped_weights('.onnx').read_bytes())
+    assert bench.set(weights=str(copy))[0].successful
+    bench.report(lambda status, _: 'copy.onnx: ends the process' in status.message)
+    assert bench.node.parameters.weights == ''
     bench.show(picture)
     assert bench.redetect().success
 
@@ -473,7 +503,7 @@ def test_a_stand_in_answers_from_a_file_in_its_place(graph, picture, tmp_path):
 
 def test_memory_stays_flat_over_many_requests(bench, picture):
     """A leak of one image (230 kB) for each request would be 34 MB."""
-    bench.node._inference.network._detector.network = Nothing()
+    bench.node._inference.network._detector.runtime = Nothing()
     bench.show(picture)
     rest = []
     for _ in range(4):
@@ -484,12 +514,18 @@ def test_memory_stays_flat_over_many_requests(bench, picture):
     assert rest[-1] - rest[0] < 6e6, rest
 
 
-class Nothing(torch.nn.Module):
-    """A network that sees nothing, at once."""
+class Nothing:
+    """A runtime that sees nothing, at once."""
 
-    def forward(self, images):
-        """Predict one point without an object."""
-        return torch.zeros(1, 1, 4), torch.full((1, 1), -9.0), torch.zeros(1, 1, 5)
+    classes, input_size, device = CLASSES, 384, 'cpu'
+
+    def size(self, width, height, side):
+        """Return the size of the image."""
+        return width, height
+
+    def __call__(self, images):
+        """Find nothing on each image."""
+        return [(np.empty((0, 4), np.float32), np.empty(0), np.empty(0, int))] * len(images)
 
 
 def resident_bytes():

@@ -47,7 +47,7 @@ def test_writes_figures_and_a_report(bank, tmp_path, capsys, caplog):
     per_class = metrics['per_class']
     assert metrics['ap50'] == pytest.approx(sum(each['ap50'] for each in per_class.values())
                                             / len(per_class))
-    assert metrics['parameters'] <= 4e6 and metrics['bytes'] <= 12e6
+    assert metrics['bytes'] <= 12e6 and 'CPU' in metrics['machine']
     latency = metrics['latency_ms']
     assert list(latency) == ['decode', 'resize', 'network', 'nms', 'all']
     parts = sum(each['p50'] for stage, each in latency.items() if stage != 'all')

@@ -53,7 +53,7 @@ def test_installs_resource_marker(install):
 def test_installs_weights_and_every_module(install):
     ours = {path.relative_to(ROOT) for path in (ROOT / 'acme_tracking').rglob('*')
             if path.is_file() and path.suffix != '.pyc'}
-    assert any(path.suffix == '.safetensors' for path in ours)
+    assert {'.safetensors', '.onnx'} <= {path.suffix for path in ours}
     site, = install.glob('lib/python*/site-packages')
     assert {path for path in ours if not (site / path).is_file()} == set()
 

@@ -9,7 +9,6 @@ from acme_tracking.cli import main
 from acme_tracking.detection.checkpoint import load as load_detector
 from acme_tracking.networks import build, checkpoint
 from acme_tracking.networks.activations import activations, Cut
-from acme_tracking.networks.checkpoint import CheckpointError
 from acme_tracking.networks.classifier import (
     Classifier,
     IMAGENET_MEAN,
@@ -25,6 +24,7 @@ from acme_tracking.training.classifier import Knobs, train
 from acme_tracking.training.crops import read_crops, split
 from acme_tracking.training.data import read
 from acme_tracking.training.transfer import by_features, phases, start
+from acme_tracking.weights_files import CheckpointError
 import cv2
 import numpy as np
 import pytest

@@ -17,6 +17,7 @@ VERBS = {
     'data': 'look into image banks, and convert them',
     'demo': 'track a video or a rendered scene with all three nodes and record the result',
     'evaluate': 'score tracking on bags, or with the word detector the CNN on image banks',
+    'export': 'write a checkpoint of the detector as ONNX, which runs without torch',
     'explain': 'show what a CNN sees: its filters and feature maps as pictures',
     'repeat': 'do a live run of the tracker again, from its event log and a bag, and compare',
     'train': 'train the detector, or a classifier, on image banks',

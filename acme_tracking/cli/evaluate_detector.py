@@ -11,13 +11,13 @@ import time
 from acme_tracking import page
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detection.options import SCORE_THRESHOLD
+from acme_tracking.detection.runtimes import files_of
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
 from acme_tracking.share import shipped_weights
 from acme_tracking.training import report
 from acme_tracking.training.data import read, read_mapping
 import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
 
 TIMED_SIZE = (640, 360)  # width and height that images are brought to for the latency
@@ -31,8 +31,8 @@ def add_arguments(parser) -> None:
                         'file, or a folder laid out as KITTI, Pascal VOC or YOLO')
     parser.add_argument('--out', required=True, type=Path, metavar='RUN',
                         help='folder for metrics.json and report.html')
-    parser.add_argument('--weights', type=Path, metavar='CHECKPOINT',
-                        help="a .safetensors file (default: the package's own)")
+    parser.add_argument('--weights', type=Path, metavar='FILE',
+                        help="a checkpoint, an ONNX file, or hf:ID (default: the package's own)")
     parser.add_argument('--input-size', type=int, default=0, metavar='SIDE', help='images are '
                         'resized to the area of SIDE x SIDE pixels (default: as trained)')
     parser.add_argument('--tiles', type=int, default=1, metavar='N', help='also look at N x N '
@@ -52,9 +52,8 @@ def run(arguments) -> int:
     bank = read(arguments.val)
     if arguments.map:
         bank = bank.mapped(read_mapping(arguments.map))
-    path = arguments.weights or shipped_weights()
     detector = Detector.from_checkpoint(
-        path, device=arguments.device, score_threshold=LOWEST_SCORE,
+        arguments.weights, device=arguments.device, score_threshold=LOWEST_SCORE,
         input_size=arguments.input_size, tiles=arguments.tiles,
         threads=arguments.threads or len(os.sched_getaffinity(0)))
     bank.require(detector.names.tolist())
@@ -64,14 +63,14 @@ def run(arguments) -> int:
     if not summary['images']:
         raise ValueError(f'{bank.path}: no image could be read')
     detector.configure(input_size=arguments.input_size, tiles=arguments.tiles)
+    weights = arguments.weights or shipped_weights('.onnx')
     names, matrix = score.confusion(SCORE_THRESHOLD)
     metrics = {
         **summary, 'set': str(bank.path), 'input_size': detector.input_size,
-        'tiles': detector.tiles, 'weights': path.name, 'bytes': path.stat().st_size,
-        'parameters': sum(each.numel() for each in detector.network.parameters()),
+        'tiles': detector.tiles, 'weights': weights.name,
+        'bytes': sum(path.stat().st_size for path in files_of(weights)),
         'latency_ms': latency(detector, some(bank, TIMED_IMAGES)),
-        'machine': f'{detector.device.type}, {torch.get_num_threads()} threads, '
-                   f'{platform.machine()}',
+        'machine': f'{detector.runtime}, {platform.machine()}',
         'confusion': {'classes': names, 'rows_are_truth': matrix.tolist()},
         'curves': {name: np.round(curve, 4).tolist() for name, curve in score.curves().items()},
         'reliability': {name: [_bin(*each) for each in zip(*bins)]
@@ -122,8 +121,7 @@ def write_report(path, metrics, score, detector, samples) -> None:
     names = metrics['confusion']['classes']
     rows = zip([*names, 'nothing'], metrics['confusion']['rows_are_truth'])
     page.write(path, f'{metrics["weights"]} on {Path(metrics["set"]).stem}', [
-        page.text(f'{metrics["images"]} images; {metrics["parameters"] / 1e6:.2f} million '
-                  f'parameters, {metrics["bytes"] / 1e6:.1f} MB.'),
+        page.text(f'{metrics["images"]} images; {metrics["bytes"] / 1e6:.1f} MB.'),
         *report.scores(score),
         page.heading('What was found as what'),
         page.text('Rows are labels, columns detections with a score of at least '

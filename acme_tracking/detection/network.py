@@ -75,6 +75,32 @@ class DetectionNetwork(nn.Module):
         return boxes, where[..., 4], torch.cat(what, dim=2).transpose(1, 2).float()
 
 
+class EndToEnd(nn.Module):
+    """
+    The network with all around it that runs on tensors: what runtimes run, and `export` writes.
+
+    `specification` says how the input is normalised; `dtype` is that of the network's weights.
+    """
+
+    def __init__(self, network, specification, dtype=torch.float32):
+        super().__init__()
+        self.network, self.dtype = network, dtype
+        for name in ('mean', 'std'):
+            values = torch.tensor(getattr(specification, name), dtype=torch.float32)
+            self.register_buffer(name, values.view(1, 3, 1, 1))
+
+    def forward(self, images):
+        """
+        Predict for uint8 images (B, H, W, 3), blue green red, H and W multiples of 32.
+
+        Returns boxes (B, P, 4) in their pixels, scores (B, P) and class indices (B, P).
+        """
+        batch = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        boxes, objectness, classes = self.network(batch.to(self.dtype))
+        probability, label = classes.softmax(dim=2).max(dim=2)
+        return boxes, objectness.sigmoid() * probability, label
+
+
 class Context(nn.Module):
     """
     Let every point see far: pool over 5, 9 and 13 points and mix, as a residual.

@@ -7,6 +7,13 @@ MAXIMUM_TILES = 8
 # Boxes of two classes are taken for one object only from this overlap on: a rider lies in the box
 # of the motorcycle.  What is one object with two names overlaps itself nearly wholly.
 ONE_OBJECT_IOU = 0.7
+# Those that may change from run to run, beside the classes.
+OPTIONS = ('score_threshold', 'nms_threshold', 'input_size', 'tiles')
+
+
+def options_of(parameters) -> dict:
+    """Return what `Detector.configure` takes of the parameters of the detector node."""
+    return {name: getattr(parameters, name) for name in (*OPTIONS, 'classes')}
 
 
 def check(score_threshold, nms_threshold, input_size, tiles) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 import itertools
 import json
@@ -105,22 +105,17 @@ def every_nth(settings: Settings, rate: float) -> int:
 def make_detector(settings: Settings, threads: int):
     """Return the CNN with the parameters of the settings."""
     from acme_tracking.detection.detector import Detector
-    options = _options_of_detector(settings)
-    return Detector.from_checkpoint(options.pop('weights') or None, threads=threads, **options)
+    return Detector.from_parameters(replace(settings.detector, threads=threads))
 
 
 def detector_settings(settings: Settings) -> dict:
     """Return all that detections depend on: the parameters, and what is in the files they name."""
-    known = _options_of_detector(settings)
+    known = {name: value for name, value in asdict(settings.detector).items()
+             if name not in WITHOUT_EFFECT}
     known['sha256'] = hash_of_weights(settings.detector.weights)
     if settings.detector.classifier:
         known['classifier_sha256'] = hash_of_weights(settings.detector.classifier)
     return known
-
-
-def _options_of_detector(settings):
-    return {name: value for name, value in asdict(settings.detector).items()
-            if name not in WITHOUT_EFFECT}
 
 
 def measure_latency(path, settings: Settings) -> float:

@@ -8,18 +8,19 @@ import json
 from pathlib import Path
 import platform
 
+from acme_tracking.detection.runtimes import files_of
 from acme_tracking.evaluation.modes import MODES, ON_DEMAND, PEER_MODES
 from acme_tracking.evaluation.simulation import Surroundings
 from acme_tracking.parameters import specifications, with_values
 from acme_tracking.sessions.detection import DetectorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
-from acme_tracking.share import share, shipped_weights
+from acme_tracking.share import share
 import yaml
 
 # Parameters that every node has, which say nothing about what it does.
 OF_ROS = {'autostart', 'use_sim_time', 'qos_overrides', 'start_type_description_service'}
-PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'torch', 'dlib-bin', 'trackeval',
-            'trackers', 'rosbags')
+PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'openvino', 'torch', 'dlib-bin',
+            'trackeval', 'trackers', 'rosbags')
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,9 @@ def _read_given(path):
 
 
 def hash_of_weights(weights: str) -> str:
-    """Return the SHA-256 of a checkpoint, '' for the shipped one."""
-    return hashlib.sha256(Path(weights or shipped_weights()).read_bytes()).hexdigest()
+    """Return the SHA-256 of a file of weights, '' for the shipped one; of the name of no file."""
+    content = b''.join(path.read_bytes() for path in files_of(weights)) or weights.encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def versions() -> dict[str, str]:

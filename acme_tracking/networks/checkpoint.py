@@ -1,37 +1,25 @@
 """
 Checkpoints: weights that rebuild their network, as one safetensors file and never a pickle.
 
-The header of the file holds one JSON text under the key `acme_tracking`: the fields of a
-specification, a dataclass that can `build` the network.  Nothing in a checkpoint is executed; a
-file that does not fit is refused with a CheckpointError.  What a specification may say is checked
-by those who define it, with the checks at the end of this module.
+The header of the file holds the fields of a specification, a dataclass that can `build` the
+network (`weights_files.py`).  Nothing in a checkpoint is executed; a file that does not fit is
+refused with a CheckpointError.
 """
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, fields
-import json
-import math
-import os
-import stat
 
 from acme_tracking.files import write_whole
+from acme_tracking.weights_files import header, KEY, reading, specified, to_header
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save as serialize
 import torch
 
-KEY = 'acme_tracking'
-FORMAT = 1
 HALF_MAXIMUM = torch.finfo(torch.float16).max
 # Of the types of a safetensors file those that a checkpoint may have.
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TYPES = {'F16': torch.float16, 'BF16': torch.bfloat16, 'F32': torch.float32,
          'F64': torch.float64, 'I64': torch.int64}
-LONGEST_NAME, LONGEST_REASON = 300, 1000  # letters in a message
-
-
-class CheckpointError(ValueError):
-    """A file is not a usable checkpoint; the message says what is wrong with it."""
 
 
 def save(path, network, specification, half: bool = True) -> None:
@@ -42,8 +30,7 @@ def save(path, network, specification, half: bool = True) -> None:
     """
     tensors = {name: _to_write(name, tensor.detach().cpu(), half)
                for name, tensor in network.state_dict().items()}
-    text = json.dumps({'format': FORMAT, **asdict(specification)}, sort_keys=True)
-    content = serialize(tensors, metadata={KEY: text})
+    content = serialize(tensors, metadata={KEY: to_header(specification)})
     write_whole(path, lambda new: new.write_bytes(content))
 
 
@@ -95,33 +82,12 @@ def opened(path, maximum_bytes):
 
     Raises CheckpointError, which names the file, when it cannot be opened or is none.
     """
-    path = str(path)
-    name = path if len(path) <= LONGEST_NAME else f'{path[:60]}...{path[-60:]}'
-    try:
-        _check_file(path, maximum_bytes)
-        with safe_open(path, framework='pt') as file:
-            yield file
-    except FileNotFoundError as error:
-        raise CheckpointError(f'{name}: no such file') from error
-    except SafetensorError as error:
-        raise CheckpointError(f'{name}: not a safetensors file, or cut short ({error})') from error
-    except OSError as error:
-        raise CheckpointError(f'{name}: {error.strerror or error}') from error
-    except (ValueError, MemoryError) as error:
-        raise CheckpointError(f'{name}: {str(error)[:LONGEST_REASON]}') from error
-
-
-def _check_file(path, maximum_bytes):
-    """Raise OSError when a file cannot be read, and ValueError when it should not be."""
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a FIFO
-    try:
-        status = os.fstat(file)
-    finally:
-        os.close(file)
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError('not a file')
-    if status.st_size > maximum_bytes:
-        raise ValueError(f'{status.st_size} bytes, expected at most {maximum_bytes}')
+    with reading(path, maximum_bytes):
+        try:
+            with safe_open(str(path), framework='pt') as file:
+                yield file
+        except SafetensorError as error:
+            raise ValueError(f'not a safetensors file, or cut short ({error})') from error
 
 
 def read_tensors(path, maximum_bytes):
@@ -130,29 +96,9 @@ def read_tensors(path, maximum_bytes):
         return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
 
 
-def header(metadata: dict) -> dict:
-    """Return the entries of the header of a checkpoint; ValueError when it is none of ours."""
-    if KEY not in metadata:
-        raise ValueError(f'its header has no {KEY!r} entry: weights, but of another program')
-    try:
-        entries = json.loads(metadata[KEY])
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f'its header is not JSON ({error})') from error
-    if not isinstance(entries, dict) or entries.pop('format', None) != FORMAT:
-        raise ValueError(f'its header is not of format {FORMAT}')
-    return entries
-
-
 def _described(file, specification_type, check_entries):
     """Return the network, without values, and the specification of a file; all must fit."""
-    entries = header(file.metadata() or {})
-    names = {item.name for item in fields(specification_type)}
-    if set(entries) != names:
-        raise ValueError(f'its header holds {sorted(entries)}, expected {sorted(names)}')
-    check_entries(entries)
-    specification = specification_type(**{
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in entries.items()})
+    specification = specified(header(file.metadata() or {}), specification_type, check_entries)
     try:
         with torch.device('meta'):  # shapes only: a lying header costs no memory
             network = specification.build()
@@ -186,36 +132,3 @@ def _check_form(name, shape, dtype, expected) -> None:
 def _check_finite(name, tensor) -> None:
     if not torch.isfinite(tensor).all():
         raise ValueError(f'tensor {name} holds values that are not finite')
-
-
-def check(fine: bool, name: str, entries: dict, expected: str) -> None:
-    """Raise ValueError that names an entry of the header and what was expected."""
-    if not fine:
-        raise ValueError(f'its header says {name} {entries[name]!r}, expected {expected}')
-
-
-def check_images_and_classes(entries: dict) -> None:
-    """Check what every specification has: classes, input_size, mean and std."""
-    classes = entries['classes']
-    check(isinstance(classes, list) and 0 < len(classes) <= 1000 and len(set(map(str, classes)))
-          == len(classes) and all(isinstance(name, str) and name for name in classes),
-          'classes', entries, 'different names, none of them empty')
-    size = entries['input_size']
-    check(type(size) is int and 32 <= size <= 4096, 'input_size', entries, '32 to 4096')
-    for name in ('mean', 'std'):
-        check(isinstance(entries[name], list) and len(entries[name]) == 3
-              and all(type(value) in (int, float) and math.isfinite(value)
-                      for value in entries[name]), name, entries, 'three finite numbers')
-    check(all(value > 0 for value in entries['std']), 'std', entries, 'positive numbers')
-
-
-def check_arguments(entries: dict, limits: dict) -> None:
-    """Check the arguments of the architecture: whole numbers, and lists of them, up to a limit."""
-    arguments = entries['arguments']
-    check(isinstance(arguments, dict) and set(arguments) <= set(limits), 'arguments', entries,
-          ', '.join(limits))
-    for name, value in arguments.items():
-        numbers = value if isinstance(value, list) else [value]
-        check(len(numbers) <= 8 and all(type(n) is int and 1 <= n <= limits[name]
-                                        for n in numbers),
-              'arguments', entries, f'{name} from 1 to {limits[name]}')

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from acme_tracking.geometry import clip, widen
 from acme_tracking.networks import build, checkpoint, NAMES
 from acme_tracking.networks.activations import Cut
+from acme_tracking.weights_files import check, check_arguments, check_images_and_classes
 import cv2
 import numpy as np
 import torch
@@ -77,14 +78,13 @@ def inspect(path) -> Specification:
 
 def _check_entries(entries: dict) -> None:
     """Raise ValueError when a header says what no classifier is."""
-    checkpoint.check(entries['network'] in NAMES, 'network', entries, 'one of ' + ', '.join(NAMES))
-    checkpoint.check_images_and_classes(entries)
-    checkpoint.check(entries['input_size'] <= 1024, 'input_size', entries, 'at most 1024')
-    checkpoint.check_arguments(entries, LIMITS)
-    checkpoint.check(isinstance(entries['layer'], str), 'layer', entries, 'a name')
+    check(entries['network'] in NAMES, 'network', entries, 'one of ' + ', '.join(NAMES))
+    check_images_and_classes(entries)
+    check(entries['input_size'] <= 1024, 'input_size', entries, 'at most 1024')
+    check_arguments(entries, LIMITS)
+    check(isinstance(entries['layer'], str), 'layer', entries, 'a name')
     margin = entries['margin']
-    checkpoint.check(type(margin) in (int, float) and 0 <= margin <= 10, 'margin', entries,
-                     '0 to 10')
+    check(type(margin) in (int, float) and 0 <= margin <= 10, 'margin', entries, '0 to 10')
 
 
 def stretched(image, side: int) -> np.ndarray:

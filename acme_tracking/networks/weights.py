@@ -9,16 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from acme_tracking.networks import build, canonical
-from acme_tracking.networks.checkpoint import (
+from acme_tracking.networks.checkpoint import check_tensor, read_tensors
+from acme_tracking.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, LIMITS, MAXIMUM_BYTES
+from acme_tracking.weights_files import (
     check_arguments,
     check_images_and_classes,
-    check_tensor,
     CheckpointError,
     header,
     KEY,
-    read_tensors,
 )
-from acme_tracking.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, LIMITS, MAXIMUM_BYTES
 import torch
 
 # torchvision's (BSD-3-Clause); the end of each name is the start of the file's SHA-256

@@ -14,7 +14,7 @@ import queue
 
 from acme_tracking.detection import options
 from acme_tracking.messages import detections_to_msg, stamp_to_ns
-from acme_tracking.nodes.inference import Cnn, Inference, OPTIONS
+from acme_tracking.nodes.inference import Cnn, Inference
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.nodes.running import exit_with, now, run
@@ -62,8 +62,7 @@ class DetectorNode(ManagedNode):
         error = self._wait_for_result().error
         if error:
             raise ValueError(error)
-        network = self._inference.network
-        self.get_logger().info(f'{network} on {network.device}')
+        self.get_logger().info(str(self._inference.network))
         self._session = DetectionSession(self.parameters)
         self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
         self.service(Trigger, 'redetect', self._on_redetect,
@@ -95,7 +94,7 @@ class DetectorNode(ManagedNode):
 
     def check_parameters(self, wanted, names):
         """Refuse what the network would; before `configure`, files and classes are its matter."""
-        options.check(**{name: getattr(wanted, name) for name in OPTIONS})
+        options.check(**{name: getattr(wanted, name) for name in options.OPTIONS})
         if self._session is not None and not self._restoring and names & {*LOADED, 'classes'}:
             self._network_type.check(wanted)
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import queue
 import threading
 
 from acme_tracking.detection.detector import check_checkpoints, Detector
+from acme_tracking.detection.options import options_of
+from acme_tracking.detection.runtimes import survive
 from acme_tracking.detections import Detections
 from acme_tracking.messages import image_from_compressed, image_from_msg
 from acme_tracking.sessions.events import RunFinished, WeightsLoaded
 from sensor_msgs.msg import Image
-
-# Parameters that change from run to run, beside the classes.
-OPTIONS = ('score_threshold', 'nms_threshold', 'input_size', 'tiles')
 
 
 class Cnn:
@@ -27,13 +25,10 @@ class Cnn:
 
     def __init__(self, parameters):
         """Load it and run it once, so that the first image does not take longer than others."""
-        self._detector = Detector.from_checkpoint(
-            parameters.weights or None, classifier=parameters.classifier,
-            refined_classes=parameters.refined_classes, device=parameters.device,
-            half=parameters.half, threads=parameters.threads or len(os.sched_getaffinity(0)))
-        self._configure(parameters)
+        survive(parameters.weights, parameters.half)
+        self._detector = Detector.from_parameters(parameters)
         self._detector.warm_up()
-        self.device = self._detector.device
+        self.device = self._detector.runtime.device
 
     @staticmethod
     def check(parameters) -> None:
@@ -43,17 +38,13 @@ class Cnn:
 
     def __call__(self, message, parameters) -> Detections:
         """Return what is seen on an image, raw or compressed."""
-        self._configure(parameters)
+        self._detector.configure(**options_of(parameters))
         decode = image_from_msg if isinstance(message, Image) else image_from_compressed
         return self._detector(decode(message))
 
     def __str__(self):
-        """Say what it detects."""
+        """Say what it detects, and what runs it."""
         return str(self._detector)
-
-    def _configure(self, parameters):
-        self._detector.configure(classes=parameters.classes, **{
-            name: getattr(parameters, name) for name in OPTIONS})
 
 
 class Inference:

@@ -73,7 +73,8 @@ class DetectorParameters:
         'each at input_size: for small objects in large images. 2 takes 5 times as long, 3 takes '
         '10 times.', minimum=1, maximum=MAXIMUM_TILES)
     weights: str = parameter(
-        '', 'Checkpoint (.safetensors); empty for the one in the package. Read whenever it is '
+        '', 'Checkpoint (.safetensors), ONNX file (.onnx) or model of the Hugging Face hub '
+        '(hf:ID), see docs/detector.md; empty for those in the package. Read whenever it is '
         'set, also to the same path, while the present one goes on; a bad one is refused, or set '
         'back when that shows only while it is loaded.')
     classifier: str = parameter(
@@ -84,9 +85,10 @@ class DetectorParameters:
         [], 'Classes of the detector whose objects the classifier names, for example '
         '[car, truck, bus]; empty for all.')
     device: str = parameter(
-        'auto', 'Where the CNN runs; auto takes CUDA if there is any.',
+        'auto', 'Where the CNN runs; auto takes CUDA if there is any, and torch.',
         choices=('auto', 'cpu', 'cuda'), applies='configure')
-    half: bool = parameter(True, 'Half precision on CUDA.', applies='configure')
+    half: bool = parameter(
+        True, 'Half precision on CUDA, and bfloat16 on CPUs that have it.', applies='configure')
     threads: int = parameter(
         0, 'CPU threads of the CNN; 0 for as many as there are cores.', minimum=0, maximum=256,
         applies='configure')

@@ -16,9 +16,11 @@ from pathlib import Path
 import time
 
 from acme_tracking.detection import checkpoint
-from acme_tracking.detection.detector import Detector, input_size
+from acme_tracking.detection.detector import Detector
 from acme_tracking.detection.network import fuse, points
 from acme_tracking.detection.options import NMS_THRESHOLD, SCORE_THRESHOLD
+from acme_tracking.detection.runtimes.torch import Torch
+from acme_tracking.detection.views import input_size
 from acme_tracking.files import write_whole
 from acme_tracking.labels import CLASSES
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
@@ -246,9 +248,8 @@ class _Run:
     def validate(self, sets, bar):
         """Score the present result; write metrics.json, and the best checkpoint."""
         network = self.result()
-        detector = Detector(fuse(copy.deepcopy(network)), self.specification,
-                            device=self.device.type, score_threshold=LOWEST_SCORE,
-                            nms_threshold=NMS_THRESHOLD)
+        runtime = Torch(fuse(copy.deepcopy(network)), self.specification, self.device.type)
+        detector = Detector(runtime, score_threshold=LOWEST_SCORE, nms_threshold=NMS_THRESHOLD)
         results = {name: {'loss': self._validation_loss(network, samples),
                           **evaluate(detector, tqdm(
                               samples, unit='image', desc=f'validating on {name}', leave=False,

@@ -23,8 +23,9 @@ CORNERS, FEWEST, APART, QUALITY = 60, 8, 9, 0.01
 FLOW_WINDOW, FLOW_LEVELS = 11, 3
 # Pixels of a small picture by which a corner that fits may miss.
 TOLERANCE = 1.0
-# From this grade on a motion is believed where nothing else tells where an object is.
-BELIEVED = 0.3
+# From this grade on a motion is believed where nothing else tells where an object is; between two
+# pictures of nothing in common it is 0.05.
+BELIEVED = 0.2
 # So much of a box is added on each side: the outline of an object moves with it.
 MARGIN = 0.1
 

@@ -362,10 +362,11 @@ class MultiObjectTracker:
             if track.turns and can_be_moved(track.visual):
                 track.visual.expect(track.predict(stamp))
         ids = [track.id for track in looking]
-        others = [track.box_at(stamp) for track in self._tracks if track.id not in ids]
-        seen = dict(zip(ids, update_all(
-            [track.visual for track in looking], image, self._camera, others,
-            brief=len(tracks) > self.parameters.looks_per_image)))
+        brief = len(tracks) > self.parameters.looks_per_image
+        others = [] if brief else [track.box_at(stamp) for track in self._tracks
+                                   if track.id not in ids]
+        seen = dict(zip(ids, update_all([track.visual for track in looking], image, self._camera,
+                                        others, brief)))
         self.steps += bool(looking)
         for track in tracks:
             if track.state is not State.DROPPED:

@@ -114,6 +114,7 @@ def test_an_image_counts_only_for_the_classes_that_were_labelled_on_it():
     assert {name: (pytest.approx(each['ap50']), each['boxes'])
             for name, each in score.summary(0.5)['per_class'].items()} == {
         'car': (1.0, 2), 'person': (1.0, 1)}
+    assert score.summary(0.5)['precision'] == 1.0
     assert score.confusion(0.5)[0] == ['car', 'person']
     score.add(found, [BOX], ['vehicle'], labelled=('vehicle',))  # cars and trucks count as it
     assert score.summary(0.5)['per_class']['vehicle']['ap50'] == pytest.approx(1.0)

@@ -6,7 +6,7 @@ import sys
 
 from acme_tracking.cli import main
 from acme_tracking.detection import checkpoint, runtimes
-from acme_tracking.detection.detector import Detector
+from acme_tracking.detection.detector import check_checkpoints, Detector
 from acme_tracking.detection.export import export
 from acme_tracking.detection.runtimes import choose, processor
 from acme_tracking.detection.runtimes.openvino import OpenVino
@@ -189,6 +189,9 @@ def test_without_torch_a_checkpoint_is_to_be_exported(without_torch, exported):
     with pytest.raises(CheckpointError, match='acme_tracking export'):
         runtimes.classes_of(exported[0])
     assert choose(exported[1])[0].classes == SPECIFICATION.classes
+    for use in check_checkpoints, Detector.from_checkpoint:
+        with pytest.raises(CheckpointError, match='some.safetensors: needs torch'):
+            use(classifier='some.safetensors')
     with pytest.raises(ValueError, match='torch is not installed'):
         choose(device='cuda')
 

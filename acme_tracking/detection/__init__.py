@@ -1,5 +1,6 @@
 """
-The CNN: network, checkpoint, pre- and post-processing.  It knows no tracks and no ROS.
+The CNN: network, checkpoint, runtimes, pre- and post-processing.  It knows no tracks and no ROS.
 
-Only `options` and `suppression` do without torch, so nothing is imported here.
+torch is imported only by `checkpoint`, `network`, `export`, `refinement`, and the runtimes `torch`
+and `huggingface`; the others do without, so nothing is imported here.
 """

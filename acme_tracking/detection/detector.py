@@ -11,7 +11,7 @@ from acme_tracking.detection.options import (
     options_of,
     SCORE_THRESHOLD,
 )
-from acme_tracking.detection.runtimes import choose, classes_of
+from acme_tracking.detection.runtimes import choose, classes_of, require_torch
 from acme_tracking.detection.suppression import suppress, vote
 from acme_tracking.detection.views import in_image, is_cut, resized, views_of
 from acme_tracking.detections import Detections
@@ -63,7 +63,8 @@ class Detector:
         detector = cls(runtime, reason, **options)
         check_classes(runtime.classes, refined_classes)
         if classifier:
-            from acme_tracking.detection.refinement import Refiner  # which needs torch
+            require_torch(classifier)
+            from acme_tracking.detection.refinement import Refiner
             detector.refiner = Refiner.from_checkpoint(
                 classifier, refined_classes, device=runtime.device,
                 half=half and runtime.device != 'cpu')
@@ -158,7 +159,8 @@ def check_checkpoints(path=None, classifier=None, refined_classes=(), classes=()
     if known is not None:
         check_classes(known, classes, refined_classes)
     if classifier:
-        from acme_tracking.networks.classifier import inspect  # which needs torch
+        require_torch(classifier)
+        from acme_tracking.networks.classifier import inspect
         inspect(classifier)
 
 

@@ -68,7 +68,7 @@ def choose(weights=None, device='auto', half=True, threads=None) -> tuple[Runtim
         if device == 'cuda':
             raise ValueError(f"device 'cuda' runs checkpoints (.safetensors), got {weights}")
         return _onnx(weights).load(weights, half, threads), 'an ONNX file' if cuda else reason
-    _require_torch(weights)
+    require_torch(weights)
     options = 'cuda' if cuda else 'cpu', half, threads
     if _is_of_hub(weights):
         from acme_tracking.detection.runtimes.huggingface import HuggingFace
@@ -109,7 +109,7 @@ def classes_of(weights=None) -> tuple[str, ...] | None:
     weights = weights or _shipped('.onnx')
     if _is_onnx(weights):
         return _onnx(weights).inspect(weights)
-    _require_torch(weights)
+    require_torch(weights)
     if _is_of_hub(weights):
         return None
     from acme_tracking.detection import checkpoint
@@ -123,6 +123,13 @@ def files_of(weights=None) -> list[Path]:
     path = Path(weights or _shipped('.onnx'))
     beside = [description_of(path)] if _is_onnx(path) else []
     return [path, *filter(os.path.exists, beside)]
+
+
+def require_torch(path) -> None:
+    """Raise CheckpointError that says what to do about a file which needs torch, without it."""
+    if importlib.util.find_spec('torch') is None:
+        raise CheckpointError(f'{path}: needs torch, which is not installed; a detector can '
+                              'be exported where it is (`acme_tracking export`)')
 
 
 def _is_onnx(weights) -> bool:
@@ -175,9 +182,3 @@ def _shipped(suffix) -> Path:
         return shipped_weights(suffix)
     except FileNotFoundError as error:
         raise CheckpointError(str(error)) from error
-
-
-def _require_torch(path) -> None:
-    if importlib.util.find_spec('torch') is None:
-        raise CheckpointError(f'{path}: checkpoints need torch, which is not installed; run '
-                              '`acme_tracking export` where it is, and give the .onnx file')

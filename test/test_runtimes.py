@@ -76,7 +76,7 @@ def test_the_metadata_are_those_of_the_checkpoint(exported):
     assert (tuple(entries['classes']), entries['input_size']) == (SPECIFICATION.classes, 128)
     assert (entries['mean'], entries['std']) == ([10.0, 20.0, 30.0], [50.0, 60.0, 70.0])
     assert metadata['weights_sha256'] == hashlib.sha256(exported[0].read_bytes()).hexdigest()
-    assert (metadata['score_threshold'], metadata['nms_threshold']) == ('0.35', '0.5')
+    assert (metadata['score_threshold'], metadata['nms_threshold']) == ('0.3', '0.5')
     assert (model.producer_name, model.producer_version) == ('acme_tracking', '0.1.0')
     assert b'.py' not in exported[1].read_bytes(), 'nothing of where it was made'
 

@@ -22,7 +22,7 @@ def whose(tracks, looks: int) -> list:
     All of them, up to `looks`; else those that have waited longest, and of these the ones in most
     doubt, at least one in TURN_AT_LEAST.
     """
-    followed = [track for track in tracks if track.is_followed]
+    followed = [track for track in tracks if track.is_looked_for]
     due = sum(track.turns >= TURN_AT_LEAST - 1 for track in followed)
     looks = max(looks, due, -(-len(followed) // TURN_AT_LEAST))
     if len(followed) <= looks:

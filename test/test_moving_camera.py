@@ -130,6 +130,21 @@ def test_an_object_out_of_sight_stays_where_it_is_while_the_camera_pans():
     assert overlap(tracks.confirmed.boxes[0], place, panning(19)) > 0.6
 
 
+@pytest.mark.parametrize('missed', [False, True])
+def test_an_object_that_is_back_in_sight_is_taken_unless_the_detector_missed_it(missed):
+    place, tracker = (620, 440), MultiObjectTracker()
+    for index in range(20):
+        hidden = 8 <= index < 13
+        tracker.advance(stamp_of(index), view(panning(index), [] if hidden else [place]))
+        if not index:
+            tracker.correct(stamp_of(0), Detections([box_of(place, panning(0))], [0.9], ['car']))
+        if hidden and missed:
+            tracker.correct(stamp_of(index), Detections.empty())
+        if hidden:
+            assert tracker.states() == {1: State.COASTING}
+    assert tracker.states() == {1: State.COASTING if missed else State.CONFIRMED}
+
+
 def test_a_late_detection_is_brought_to_the_present_of_a_camera_that_pans():
     """As late as 9 images, in which the picture moves by three sizes; then it is lost at once."""
     def camera(index):

@@ -25,7 +25,7 @@ FLOW_WINDOW, FLOW_LEVELS = 11, 3
 TOLERANCE = 1.0
 # From this grade on a motion is believed where nothing else tells where an object is; between two
 # pictures of nothing in common it is 0.05.
-BELIEVED = 0.2
+BELIEVED = 0.1
 # So much of a box is added on each side: the outline of an object moves with it.
 MARGIN = 0.1
 

@@ -9,9 +9,11 @@ import math
 from acme_tracking import geometry
 from acme_tracking.tracking.camera_motion import CameraMotion, STILL
 from acme_tracking.tracking.motion import fit_motion, Motion
-from acme_tracking.tracking.visual import VisualTracker
+from acme_tracking.tracking.visual import can_be_moved, VisualTracker
 import numpy as np
 
+# An object that is out of sight is in sight again when its visual tracker is so sure of it.
+REGAINED = 0.5
 # So many of the last detections are remembered, to tell two objects from two boxes on one.
 SIGHTINGS = 8
 # How fast the belief in an object follows the scores of its detections, and how fast it falls when
@@ -88,6 +90,16 @@ class Track:
     def is_followed(self) -> bool:
         """Whether its visual tracker is in charge."""
         return self.state in (State.TENTATIVE, State.CONFIRMED)
+
+    @property
+    def is_looked_for(self) -> bool:
+        """
+        Whether its visual tracker looks for it: also again, after it was lost.
+
+        Not where the detector has missed it since, and not by a tracker that learns what it sees.
+        """
+        return self.is_followed or (self.state is State.COASTING and not self.misses
+                                    and can_be_moved(self.visual))
 
     def box_at(self, stamp: int) -> np.ndarray:
         """Return the box, float32 (4,), at a stamp; interpolated, or the nearest end's."""
@@ -170,13 +182,18 @@ class Track:
         """
         if seen is not None:
             self.turns = 0
-            box, self.confidence = seen
+            box, confidence = seen
             # written so that a confidence that is no number is below every threshold
-            if self.confidence >= threshold:
-                self._record(stamp, box, self.confidence, camera)
+            if confidence >= (threshold if self.is_followed else REGAINED):
+                self.confidence = confidence
+                if self.state is State.COASTING:
+                    self.state = State.CONFIRMED
+                self._record(stamp, box, confidence, camera)
                 self._motion = None
                 return
-            self.coast(stamp, self.confidence)
+            if self.is_followed:
+                self.confidence = confidence
+                self.coast(stamp, confidence)
         self.turns += 1
         box = camera.boxes(self.predict(stamp))[0]
         self._motion = self._motion.seen_after(camera)
@@ -201,8 +218,7 @@ class Track:
         """
         Stop trusting the visual tracker: from now on the box is predicted.
 
-        A tentative track is dropped instead: nothing but one detection speaks for it.  The visual
-        model stays as it is, for every further update would teach it the occluder.
+        A tentative track is dropped instead: nothing but one detection speaks for it.
         """
         self._lost_at, self._lost_confidence = stamp, confidence
         self.state = State.DROPPED if self.state is State.TENTATIVE else State.COASTING

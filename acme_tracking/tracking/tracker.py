@@ -338,7 +338,7 @@ class MultiObjectTracker:
         self._camera.advance(image, boxes)
         images = turns.images_of_replay(len(tracks), self.parameters)
         for later, image in self._buffer.after(stamp, images):
-            self._follow([track for track in tracks if track.is_followed], later, image, tracks)
+            self._follow([track for track in tracks if track.is_looked_for], later, image, tracks)
 
     # What both calls need
 

@@ -17,17 +17,17 @@ LOOKS_OF_A_START = 2
 
 def whose(tracks, looks: int) -> list:
     """
-    Return the tracks to look at on the next image, of those that are followed.
+    Return the tracks to look at on the next image, of those that are looked for.
 
     All of them, up to `looks`; else those that have waited longest, and of these the ones in most
     doubt, at least one in TURN_AT_LEAST.
     """
-    followed = [track for track in tracks if track.is_followed]
-    due = sum(track.turns >= TURN_AT_LEAST - 1 for track in followed)
-    looks = max(looks, due, -(-len(followed) // TURN_AT_LEAST))
-    if len(followed) <= looks:
-        return followed
-    return sorted(followed, key=lambda track: (
+    sought = [track for track in tracks if track.is_looked_for]
+    due = sum(track.turns >= TURN_AT_LEAST - 1 for track in sought)
+    looks = max(looks, due, -(-len(sought) // TURN_AT_LEAST))
+    if len(sought) <= looks:
+        return sought
+    return sorted(sought, key=lambda track: (
         -track.turns, track.confidence if track.confidence > 0 else 0.0, track.id))[:looks]
 
 

@@ -68,6 +68,7 @@ PEAK_WEIGHT, RATIO_WEIGHT, BIAS = 7.17, 2.76, -9.95
 # coefficient of Bhattacharyya of two histograms; D. Comaniciu, V. Ramesh, P. Meer, Kernel-Based
 # Object Tracking, 2003).  A window of the ring must be so sure, and have so much more.
 DOUBT, NEAR, RING_EVERY = 0.3, 0.05, 2
+CROWD = 8  # so many more objects make it one image more
 PALETTE_WEIGHT = 10.0
 RING_CONFIDENCE, RING_MARGIN = 0.1, 3.0
 # Below this an object is held in the place where it was looked for, and in its size.
@@ -194,7 +195,7 @@ class CorrelationTracker:
         self._camera = Camera()
         self._center = (box[:2] + box[2:]) / 2
         self._size = np.maximum(box[2:] - box[:2], MINIMUM_SIZE)
-        self._doubts = 0     # looks in doubt, one after the other
+        self._doubts = 0     # how often it was looked for elsewhere, since it was sure
         self._growth = 0.0   # change of the logarithm of the size from image to image
         # Where an object begins decides which turn is its first, to spread the work over images.
         self._updates = int(self._center.sum()) % TURNS
@@ -251,10 +252,11 @@ def _update(trackers, image, camera, boxes, brief):
     centers = np.array([tracker._center for tracker in trackers])
     look = _search(trackers, image, camera.motion.believed.points(centers) if brief else centers)
     if not brief:
-        for row, tracker in enumerate(trackers):
-            if look.confidences[row] < DOUBT:
-                _look_further(look, row, tracker, image, camera.motion, boxes)
-            tracker._doubts = tracker._doubts + 1 if look.confidences[row] < DOUBT else 0
+        for row in np.flatnonzero(look.confidences < DOUBT).tolist():
+            _look_further(look, row, trackers[row], image, camera.motion, boxes)
+    for tracker, confidence in zip(trackers, look.confidences):
+        if confidence >= DOUBT:
+            tracker._doubts = 0
     held = look.confidences < HELD
     look.centers[held] = look.expected[held]
     for tracker, center in zip(trackers, look.centers):
@@ -332,9 +334,11 @@ def _look_further(look, row, tracker, image, motion, boxes):
     moved = motion.points(center[np.newaxis])
     if np.abs(moved - center).max() > NEAR * size.max():
         _take_better(look, row, tracker, _search([tracker], image, moved), others)
-    if look.confidences[row] < DOUBT and tracker._doubts % RING_EVERY == 0:
+    every = RING_EVERY + len(boxes) // CROWD
+    if look.confidences[row] < DOUBT and tracker._doubts % every == 0:
         ring = _search([tracker] * len(_ring), image, look.expected[row] + _ring * size)
         _take_better(look, row, tracker, ring, others, RING_CONFIDENCE, RING_MARGIN)
+    tracker._doubts += 1
 
 
 def _take_better(look, row, tracker, other, others, least=0.0, margin=0.0):

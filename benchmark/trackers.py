@@ -4,8 +4,9 @@ Compares the visual trackers of this machine in one run: how well, how fast, how
 One pass over sequences with ground truth (success AUC, precision at 20 pixels, images per second
 for one object), then the cost of an image of 1280 x 720 against the number of objects.  The
 trackers take turns on every image, so that other load on the machine meets all of them.  The
-sequences are those of the highway clip, where the data is, and of the synthetic road; or whatever
-folders are named, in OTB or MOTChallenge layout.  The last line is JSON.
+sequences are those of the highway clip, where the data is, and of the synthetic road, seen by a
+camera that stands and by others that drive, walk and fly; or whatever folders are named, in OTB
+or MOTChallenge layout.  The last line is JSON.
 
     .venv/bin/python benchmark/trackers.py
     .venv/bin/python benchmark/trackers.py --trackers csrt dlib --out out/otb OTB100/
@@ -18,9 +19,16 @@ import time
 
 from acme_tracking import geometry
 from acme_tracking.evaluation import one_pass
-from acme_tracking.evaluation.sequences import FAMILIES, read_folder, rendered, spread
+from acme_tracking.evaluation.sequences import (
+    FAMILIES,
+    read_folder,
+    rendered,
+    spread,
+    traffic,
+)
 from acme_tracking.metrics import success
-from acme_tracking.scene import Scene
+from acme_tracking.scene import DRIVES, Scene
+from acme_tracking.tracking.camera_motion import Camera
 from acme_tracking.tracking.visual import availability, make_tracker, TRACKER_NAMES, update_all
 import cv2
 import numpy as np
@@ -29,6 +37,7 @@ DATA = Path(os.environ.get('ACME_TRACKING_DATA',
                            Path(__file__).resolve().parents[2] / 'shared/data'))
 # No seed here is one that a confidence was calibrated on (see benchmark/calibration.py).
 SEEDS = range(300, 304)
+MOVING_OBJECTS = 2  # of each drive
 COUNTS = (1, 2, 5, 10, 20, 50)
 TIMED_IMAGES = 7
 
@@ -95,6 +104,14 @@ def data_sets(arguments):
         seeds = SEEDS[:1] if arguments.quick else SEEDS
         print(f'rendered: {len(seeds)} sequences each of {", ".join(FAMILIES)}')
         yield 'rendered', (rendered(family, seed) for family in FAMILIES for seed in seeds)
+        print(f'moving: {len(seeds)} drives each of {", ".join(DRIVES)}')
+        yield 'moving', (sequence for drive in DRIVES for seed in seeds
+                         for sequence in moving(drive, seed))
+
+
+def moving(drive, seed):
+    """Return objects seen by a camera that moves, for 4 s at 15 images per second."""
+    return traffic(seed, length=60, rate=15, objects=MOVING_OBJECTS, camera=drive)
 
 
 def score(names, sequences):
@@ -136,7 +153,11 @@ def print_scores(title, rows):
 
 
 def cost_of_objects(names, counts):
-    """Return {tracker: {objects: ms per image}}, medians, of images of 1280 x 720."""
+    """
+    Return {tracker: {objects: ms per image}}, medians, of images of 1280 x 720.
+
+    The motion of the camera is part of it: tracks need it on every image.
+    """
     images, boxes = busy_road(max(counts))
     cost = {name: {} for name in names}
     for count in counts:
@@ -145,13 +166,17 @@ def cost_of_objects(names, counts):
             for tracker, box in zip(trackers, boxes):
                 tracker.start(images[0], box)
         times = {name: [] for name in names}
-        for index, image in enumerate(images[1:]):
+        cameras = {name: Camera() for name in names}
+        for index, image in enumerate(images):
             for name in names[index % len(names):] + names[:index % len(names)]:
                 begin = time.perf_counter()
-                update_all(groups[name], image)
+                cameras[name].advance(image, boxes[:count])
+                if index:
+                    cameras[name].motion  # noqa: B018, it is computed when asked for
+                    update_all(groups[name], image, cameras[name])
                 times[name].append(time.perf_counter() - begin)
-        for name in names:  # the first update fills caches
-            cost[name][count] = 1e3 * float(np.median(times[name][1:]))
+        for name in names:  # the first image is that of the start, the first update fills caches
+            cost[name][count] = 1e3 * float(np.median(times[name][2:]))
     return cost
 
 

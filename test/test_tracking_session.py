@@ -287,7 +287,7 @@ def test_a_detector_that_runs_often_is_not_believed_sooner_that_an_object_is_gon
         story = Story(max_missed=100.0)
         story.image()
         story.detections(1)
-        for _ in range(8):
+        for _ in range(12):
             story.image()
             if story.index % every == 1 or every == 1:
                 story.detections(story.index, Detections.empty())

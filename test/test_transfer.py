@@ -135,7 +135,7 @@ def test_files_of_before_batch_counts_are_read(tmp_path):
 
 def test_the_body_of_the_detector_sees_red_first():
     """It gives the same features, though the detector is shown blue first."""
-    detector, specification = load_detector()
+    detector, specification = load_detector(shipped_weights())
     network, _, mean, std = pretrained('smaller_vgg', 2, shipped_weights())
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     ours = Normalise(Specification(('a',), 'smaller_vgg', 64, mean, std))(torch.from_numpy(image))

@@ -506,12 +506,12 @@ def test_memory_stays_flat_over_many_requests(bench, picture):
     bench.node._inference.network._detector.runtime = Nothing()
     bench.show(picture)
     rest = []
-    for _ in range(4):
+    for _ in range(5):
         for _ in range(50):
             assert bench.redetect().success
         gc.collect()
         rest.append(resident_bytes())
-    assert rest[-1] - rest[0] < 6e6, rest
+    assert rest[-1] - rest[1] < 6e6, rest  # the first fifty fill what is kept for the next
 
 
 class Nothing:

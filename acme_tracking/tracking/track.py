@@ -103,6 +103,8 @@ class Track:
 
     def box_at(self, stamp: int) -> np.ndarray:
         """Return the box, float32 (4,), at a stamp; interpolated, or the nearest end's."""
+        if stamp >= self._stamps[-1]:
+            return self._boxes[-1]
         times = np.array(self._stamps) - stamp  # small numbers: float64 is exact for them
         columns = np.array(self._boxes).T
         return np.array([np.interp(0, times, column) for column in columns], dtype=np.float32)

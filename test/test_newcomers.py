@@ -75,6 +75,15 @@ def test_a_motion_of_the_camera_that_is_not_known_says_nothing():
     assert not any(seen(map(picture, WAY), CameraMotion()))
 
 
+def test_what_was_seen_before_the_camera_was_lost_counts_no_more():
+    newcomers = Newcomers()
+    for square, motion in zip(WAY[:4], (STANDS, STANDS, CameraMotion(), STANDS)):
+        newcomers.look(picture(square), motion, ())
+        assert not newcomers.are_seen
+    newcomers.look(picture(WAY[4]), STANDS, ())
+    assert newcomers.are_seen
+
+
 def test_what_goes_on_in_one_place_is_learned():
     """Leaves that swing by 6 pixels, now and then in step with the images."""
     leaves = cv2.resize(np.random.default_rng(2).integers(0, 256, (20, 30, 3), dtype=np.uint8),

@@ -1,7 +1,7 @@
 """The synthetic scene: one picture for one set of arguments, and a truth the pixels confirm."""
 
 from acme_tracking.labels import CLASSES
-from acme_tracking.scene import Scene, TARGET_ID
+from acme_tracking.scene import CAMERAS, Scene, TARGET_ID
 import numpy as np
 import pytest
 
@@ -12,16 +12,18 @@ def road():
     return Scene(seed=4)
 
 
-def test_same_arguments_and_index_give_the_same_image_in_any_order(road):
-    again = Scene(seed=4)
-    forward = [again.render(index) for index in (0, 7, 30)]
-    backward = [road.render(index) for index in (30, 7, 0)][::-1]
+@pytest.mark.parametrize('camera', CAMERAS)
+def test_same_arguments_and_index_give_the_same_image_in_any_order(camera):
+    one, other = (Scene(320, 180, seed=4, camera=camera) for _ in range(2))
+    forward = [one.render(index) for index in (0, 400, 20)]
+    backward = [other.render(index) for index in (20, 400, 0)][::-1]
     for a, b in zip(forward, backward):
-        assert a.shape == (360, 640, 3) and a.dtype == np.uint8
+        assert a.shape == (180, 320, 3) and a.dtype == np.uint8
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(road.truth(7).boxes, again.truth(7).boxes)
-    assert (forward[0] != forward[2]).any()
-    assert (Scene(seed=5).render(0) != forward[0]).mean() > 0.5
+    np.testing.assert_array_equal(one.truth(20).boxes, other.truth(20).boxes)
+    moved = (forward[0] != forward[2]).any(axis=2).mean()
+    assert moved > (0 if camera == 'fixed' else 0.5)
+    assert (Scene(320, 180, seed=5, camera=camera).render(0) != forward[0]).mean() > 0.5
 
 
 def test_time_is_in_seconds_whatever_the_rate():

@@ -44,7 +44,9 @@ class Newcomers:
         self.are_seen = False
         if last is None or last.shape != cells.shape:
             self._usual, self._odd = np.zeros_like(cells), np.zeros_like(cells)
-        elif motion.believed.grade > 0:
+        elif motion.believed.grade == 0:  # nobody knows what differs for the camera moved
+            self._odd = np.zeros_like(cells)
+        else:
             last = _as_seen_now(last, motion, scale, cells)
             change = _change(last, cells)
             odd = (cv2.blur(change - USUAL * self._usual, (3, 3)) > CHANGE).astype(np.uint8)

@@ -129,6 +129,7 @@ class RequestPolicy:
         if since < self.parameters.minimum_interval:
             return None
         if not confidences:
+            self._suspects = False
             return NOTHING_TO_TRACK
         if self._doubtful(confidences) - self._asked_for:
             self._suspects, self._in_vain = False, 0

@@ -41,7 +41,8 @@ os.environ.update(OMP_NUM_THREADS='1', OPENCV_FOR_THREADS_NUM='1')
 _DOMAIN, _LOCK = _free_domain()
 os.environ['ROS_DOMAIN_ID'] = str(_DOMAIN)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='acme_tracking_test_log_')
+_LOGS = tempfile.TemporaryDirectory(prefix='acme_tracking_test_log_', ignore_cleanup_errors=True)
+os.environ['ROS_LOG_DIR'] = _LOGS.name
 # Plain transport, whatever the developer's shell has: tests that want another ask for it.
 for _name in 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_STATIC_PEERS':
     os.environ.pop(_name, None)
@@ -50,6 +51,11 @@ for _name in 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE', 
 # A shell that runs tests in the background makes them ignore Ctrl-C, and so would what they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure():
+    """Leave no logs behind; a process of xdist ends without doing so by itself."""
+    _LOGS.cleanup()
 
 
 class Graph:

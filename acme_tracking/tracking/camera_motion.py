@@ -10,6 +10,7 @@ it may fill the picture, or be carried along with the camera.  So who can look, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 from acme_tracking import geometry
 import cv2
@@ -75,6 +76,7 @@ class Camera:
         """Create a camera that has not seen an image yet."""
         self._image = self._question = None
         self._motion = STILL
+        self._asked = Lock()  # several threads look for objects
 
     def advance(self, image: np.ndarray, boxes) -> None:
         """
@@ -94,9 +96,10 @@ class Camera:
     @property
     def motion(self) -> CameraMotion:
         """The motion between the last two images; `STILL` where that cannot be told."""
-        if self._motion is None:
-            self._motion = _estimate(*self._question)
-        return self._motion
+        with self._asked:
+            if self._motion is None:
+                self._motion = _estimate(*self._question)
+            return self._motion
 
 
 def _reduced(image):

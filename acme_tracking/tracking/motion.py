@@ -5,9 +5,8 @@ Velocities are those that a camera would see that stands still from the newest i
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from acme_tracking import geometry
 from acme_tracking.tracking.camera_motion import CameraMotion
 import numpy as np
 
@@ -38,8 +37,8 @@ class Motion:
 
     def seen_after(self, camera: CameraMotion) -> Motion:
         """Return the same motion as it is seen once the camera has moved."""
-        return replace(self, state=_seen_after(self.state, camera.turn, camera.shift),
-                       velocity=_seen_after(self.velocity, camera.turn, 0))
+        return Motion(self.stamp, _seen_after(self.state, camera.turn, camera.shift),
+                      _seen_after(self.velocity, camera.turn, 0))
 
 
 def _seen_after(state, turn, shift):
@@ -57,28 +56,28 @@ def fit_motion(stamps, boxes, weights, steps=None) -> Motion:
     before, or None for a camera that stands still.  With one box, or boxes of one moment, the
     velocity is 0.
     """
-    stamps, weights = np.asarray(stamps, dtype=np.int64), np.asarray(weights, dtype=float)
-    last = stamps[weights > 0][-1]
-    first = np.searchsorted(stamps, last - int(FIT_WINDOW * 1e9))
-    states = geometry.to_center(boxes[first:]).astype(float)
-    if steps is not None:
-        states = _seen_from_the_end(states, steps[first:])
-    times, weights = (stamps[first:] - last) * 1e-9, weights[first:] / weights[first:].sum()
-    mean_time, mean_state = weights @ times, weights @ states
-    spread = weights @ (times - mean_time) ** 2
+    times, trusts, states = [], [], []
+    turn, shift, last = 1, 0, None  # from the image of a box to the image of the newest
+    for index in reversed(range(len(stamps))):
+        if weights[index] > 0:
+            last = stamps[index] if last is None else last
+            if last - stamps[index] > FIT_WINDOW * 1e9:
+                break
+            x0, y0, x1, y1 = map(float, boxes[index])
+            states.append(_seen_after(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0),
+                                      turn, shift))
+            times.append((stamps[index] - last) * 1e-9)
+            trusts.append(float(weights[index]))
+        if steps is not None:
+            shift += turn * steps[index].shift
+            turn *= steps[index].turn
+    trusts = np.array(trusts) / sum(trusts)
+    times, states = np.array(times), np.array(states)
+    mean_time, mean_state = trusts @ times, trusts @ states
+    times -= mean_time
+    spread = trusts @ times ** 2
     if spread < 1e-6:
-        return Motion(int(last), tuple(states[weights > 0][-1].tolist()), (0.0,) * 4)
-    velocity = (weights * (times - mean_time)) @ (states - mean_state) / spread
-    return Motion(int(last), tuple((mean_state - velocity * mean_time).tolist()),
+        return Motion(last, tuple(states[0].tolist()), (0.0,) * 4)
+    velocity = (trusts * times) @ (states - mean_state) / spread
+    return Motion(last, tuple((mean_state - velocity * mean_time).tolist()),
                   tuple(velocity.tolist()))
-
-
-def _seen_from_the_end(states, steps):
-    """Return what states (N, 4) on images of their own are on the last of these images."""
-    turns = np.array([step.turn for step in steps[:0:-1]], dtype=complex)
-    shifts = np.array([step.shift for step in steps[:0:-1]], dtype=complex)
-    turns = np.cumprod([1, *turns])           # of all steps from an image to the last
-    shifts = np.cumsum([0, *turns[:-1] * shifts])
-    places = turns[::-1] * (states[:, 0] + 1j * states[:, 1]) + shifts[::-1]
-    return np.column_stack([places.real, places.imag,
-                            states[:, 2:] * abs(turns[::-1])[:, np.newaxis]])

@@ -197,9 +197,8 @@ class Track:
                 self.confidence = confidence
                 self.coast(stamp, confidence)
         self.turns += 1
-        box = camera.boxes(self.predict(stamp))[0]
-        self._motion = self._motion.seen_after(camera)
-        self._record(stamp, box, 0.0, camera)
+        self._motion = self._course().seen_after(camera)
+        self._record(stamp, self._motion.predict(stamp), 0.0, camera)
         if self.state is State.COASTING:
             remaining = 1 - self.coasting_seconds(stamp) / max_coast
             self.confidence = self._lost_confidence * max(0.0, remaining)
@@ -212,9 +211,12 @@ class Track:
 
         It is what the camera would see if it stood still since the newest box.
         """
+        return self._course().predict(stamp)
+
+    def _course(self):
         if self._motion is None:
             self._motion = fit_motion(self._stamps, self._boxes, self._weights, self._steps)
-        return self._motion.predict(stamp)
+        return self._motion
 
     def coast(self, stamp: int, confidence: float) -> None:
         """

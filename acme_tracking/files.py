@@ -1,8 +1,19 @@
 """Files: written so that nothing leaves half of one, and read so that none does harm."""
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import yaml
+
+FILE_URL = 'file://'
+
+
+def local_path(spec: str) -> Path:
+    """Return the path that `spec` names, a path or a file:// URL."""
+    if spec.startswith(FILE_URL):
+        spec = url2pathname(urlsplit(spec).path)
+    return Path(spec).expanduser()
 
 
 def write_whole(path, write) -> None:

@@ -19,17 +19,22 @@ MOMENTS = ('live', 'activate', 'configure', 'start')
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a parameter may be: its description, range or choices, and when a change counts."""
+    """
+    What a parameter may be: its description, range or choices, and when a change counts.
+
+    opens: whether it names what is to be opened: a file, a folder, a device or an address.
+    """
 
     description: str
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple = ()
     applies: str = 'live'
+    opens: bool = False
 
 
 def parameter(default, description: str, *, minimum=None, maximum=None, choices=(),
-              applies='live') -> Any:
+              applies='live', opens=False) -> Any:
     """
     Return a dataclass field with a default and the constraint that `validate` checks.
 
@@ -38,7 +43,7 @@ def parameter(default, description: str, *, minimum=None, maximum=None, choices=
     """
     if applies not in MOMENTS:
         raise ValueError(f'applies must be one of {", ".join(MOMENTS)}, got {applies!r}')
-    constraint = Constraint(description, minimum, maximum, tuple(choices), applies)
+    constraint = Constraint(description, minimum, maximum, tuple(choices), applies, opens)
     return field(default=tuple(default) if isinstance(default, list) else default,
                  metadata={'constraint': constraint})
 
@@ -101,12 +106,16 @@ class ParameterSet:
     The parameters of a node: those that were set, `wanted`, and those that count, `current`.
 
     Both are immutable snapshots.  A live change counts at once; one for `activate` or `configure`
-    waits until that moment begins; one for `start` is refused.
+    waits until that moment begins; one for `start` is refused.  What may be named later that is to
+    be opened, `confine(name, value, wanted)` decides, which raises ValueError.
     """
 
-    def __init__(self, parameters_type, values: Mapping):
+    def __init__(self, parameters_type, values: Mapping, confine=lambda name, value, wanted: None):
         """Take the values given at start, which all count; raises as `with_values` does."""
-        self.wanted = self.current = with_values(parameters_type(), values)
+        self.wanted = self.current = self._at_start = with_values(parameters_type(), values)
+        self._confine = confine
+        self._opens = {item.name: item.default for item in specifications(parameters_type)
+                       if item.constraint.opens}
         self._applies = {item.name: item.constraint.applies
                          for item in specifications(parameters_type)}
 
@@ -117,7 +126,15 @@ class ParameterSet:
             if self._applies[name] == 'start' and \
                     getattr(wanted, name) != getattr(self.wanted, name):
                 raise ValueError(f"parameter '{name}' is fixed at start")
+            if name in self._opens and getattr(wanted, name) not in (
+                    self._opens[name], getattr(self._at_start, name)):
+                self._check_named(name, wanted)
         return wanted
+
+    def _check_named(self, name, wanted):
+        value = getattr(wanted, name)
+        for item in value if isinstance(value, tuple) else [value]:
+            self._confine(name, item, wanted)
 
     def set(self, values: Mapping) -> str:  # noqa: A003
         """Take new values; return which of them do not count yet, and from when on, as text."""

@@ -90,12 +90,17 @@ def change(node, **parameters):
     return [result.reason for result in results]
 
 
+def make_camera(graph, **parameters):
+    """Return a camera node as it is with these parameters given at its start."""
+    return graph.add(CameraNode(parameter_overrides=[
+        Parameter(name, value=value) for name, value in parameters.items()]))
+
+
 @pytest.fixture
 def start(graph):
     """Give `start(**parameters)`, which starts a camera node in this process."""
     def start_camera(**parameters):
-        node = graph.add(CameraNode())
-        change(node, **{'wait_for_subscribers': 1, 'on_end': 'hold', **parameters})
+        node = make_camera(graph, **{'wait_for_subscribers': 1, 'on_end': 'hold', **parameters})
         assert node.start()
         return node
 
@@ -223,8 +228,7 @@ def test_a_paused_source_goes_on_where_it_stopped(start, listener, folder):
 def test_a_wrong_source_fails_to_configure(graph, capfd, parameters, words):
     if 'GStreamer' in words and 'GStreamer:                   YES' in cv2.getBuildInformation():
         pytest.skip('this OpenCV has GStreamer')
-    node = graph.add(CameraNode())
-    change(node, **parameters)
+    node = make_camera(graph, **parameters)
     assert not node.start()
     assert node.state == 'unconfigured'
     assert words in capfd.readouterr().err
@@ -243,7 +247,7 @@ def test_a_dropped_stream_is_opened_again(start, listener):
     camera = MjpegServer()
     listener.subscribe()
     node = start(source=camera.url, reconnect_initial=0.1, reconnect_maximum=0.3,
-                 stream_timeout=600.0)
+                 stream_timeout=600.0, allowed_paths=['/somewhere'])
     listener.wait_for_images(5)
     listener.wait_for_state('running')
     change(node, source='/somewhere/else.mp4')

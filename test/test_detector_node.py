@@ -57,8 +57,10 @@ class Bench:
 
     def __init__(self, graph, node_type=DetectorNode, **parameters):
         self.graph = graph
-        self.node = graph.add(node_type())
-        self.set(**parameters)
+        # what may be named is the matter of test_confinement.py
+        self.node = graph.add(node_type(parameter_overrides=[
+            Parameter(name, value=value)
+            for name, value in {'allowed_paths': ['/'], **parameters}.items()]))
         self.images = graph.node.create_publisher(Image, 'image_raw', IMAGE_QOS)
         self.compressed = graph.node.create_publisher(
             CompressedImage, 'image_raw/compressed', IMAGE_QOS)

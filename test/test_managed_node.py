@@ -12,6 +12,7 @@ from acme_tracking.nodes.camera import CameraNode
 from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import RELIABLE_QOS
+from acme_tracking.nodes.stand_in import StandInNode
 from acme_tracking.nodes.tracker import TrackerNode
 from acme_tracking.parameters import parameter
 from acme_tracking.sessions.events import Report, Warn
@@ -214,6 +215,21 @@ def test_what_is_fixed_or_out_of_range_is_refused(echo):
     assert rate == "refused: parameter 'rate' must be in [0.0, 10.0], got 11.0"
     assert set_all(echo, rate=None)[0].startswith("refused: parameter 'rate' must be a float")
     assert echo.parameters == EchoParameters()
+
+
+@pytest.mark.parametrize('node_type, name', [
+    (CameraNode, 'source'), (CameraNode, 'camera_info_url'), (DetectorNode, 'weights'),
+    (DetectorNode, 'classifier'), (StandInNode, 'detections'), (TrackerNode, 'event_log'),
+    (TrackerNode, 'tracker_weights')])
+def test_a_running_node_is_told_by_others_to_open_nothing(graph, node_type, name):
+    node = graph.add(node_type())
+    client = graph.node.create_client(SetParameters, f'{node.get_name()}/set_parameters')
+    for value in '/etc/passwd', 'http://127.0.0.1:1/':
+        wanted = Parameter(name, value=[value] if name == 'tracker_weights' else value)
+        result, = graph.call(client, SetParameters.Request(
+            parameters=[wanted.to_parameter_msg()])).results
+        assert not result.successful
+        assert f"'{name}' may not name '{value}' while the node runs" in result.reason
 
 
 def test_lists_arrive_as_ros_hands_them_over(echo, graph):

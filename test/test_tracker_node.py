@@ -49,8 +49,7 @@ class Harness:
 
     def __init__(self, graph, *parameters):
         self.graph = graph
-        self.tracker = graph.add(TrackerNode())
-        self.tracker.set_parameters(list(parameters))
+        self.tracker = graph.add(TrackerNode(parameter_overrides=list(parameters)))
         self.received, self.health, self.calls = {}, [], 0
         self.answer = Trigger.Response(success=True)
         self.indices = itertools.count()
@@ -237,8 +236,8 @@ def test_the_lifecycle_forgets_the_tracks_and_never_gives_an_id_twice(harness):
 
 
 def test_a_log_that_cannot_be_written_fails_the_configuration(graph, tmp_path):
-    tracker = graph.add(TrackerNode())
-    tracker.set_parameters([Parameter('event_log', value=str(tmp_path / 'no' / 'folder'))])
+    tracker = graph.add(TrackerNode(parameter_overrides=[
+        Parameter('event_log', value=str(tmp_path / 'no' / 'folder'))]))
     assert not tracker.start() and tracker.state == 'unconfigured'
     assert tracker.count_publishers('tracks') == 0
 

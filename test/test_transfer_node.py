@@ -65,7 +65,8 @@ def test_its_name_appears_in_tracks(classifier, graph):
 
 
 def test_the_classifier_can_be_exchanged_at_run_time(classifier, graph, tmp_path):
-    node = graph.add(DetectorNode())
+    node = graph.add(DetectorNode(parameter_overrides=[
+        Parameter('allowed_paths', value=[str(classifier.parent), str(tmp_path)])]))
 
     def change(**parameters):
         return node.set_parameters([Parameter(name, value=value)

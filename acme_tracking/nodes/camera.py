@@ -43,9 +43,9 @@ LINGER = 0.5
 class CameraNode(ManagedNode):
     """Publishes `image_raw`, `camera_info` and, when asked for, `image_raw/compressed`."""
 
-    def __init__(self):
-        """Declare the parameters."""
-        super().__init__('camera', CameraParameters)
+    def __init__(self, **options):
+        """Declare the parameters; `options` are those of `ManagedNode`."""
+        super().__init__('camera', CameraParameters, **options)
         self._source = self._thread = None
         self._stopped, self._health_due = threading.Event(), threading.Event()
 

@@ -47,9 +47,13 @@ PATIENCE = 2.0
 class DetectorNode(ManagedNode):
     """Serves `redetect`, publishes `detections`, and subscribes to the images."""
 
-    def __init__(self, parameters_type=DetectorParameters, network_type=Cnn):
-        """Declare the parameters; `inference` tells what a type of networks is."""
-        super().__init__('detector', parameters_type)
+    def __init__(self, parameters_type=DetectorParameters, network_type=Cnn, **options):
+        """
+        Declare the parameters; `inference` tells what a type of networks is.
+
+        options: those of `ManagedNode`.
+        """
+        super().__init__('detector', parameters_type, **options)
         self._network_type = network_type
         self._session = self._inference = None
         self._restoring = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 import threading
 import time
 
+from acme_tracking.files import local_path
 from acme_tracking.messages import (
     camera_info_from_yaml,
     camera_info_of_size,
@@ -12,7 +13,6 @@ from acme_tracking.messages import (
     scale_camera_info,
 )
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
-from acme_tracking.sources import local_path
 from acme_tracking.sources.resizing import resized
 from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image

@@ -31,9 +31,13 @@ class ManagedNode(LifecycleNode):
     and undone: by `deactivate` or `cleanup`, which also run when the node is destroyed.
     """
 
-    def __init__(self, name: str, parameters_type):
-        """Declare the parameters; raises ValueError when a value given at start is refused."""
-        super().__init__(name)
+    def __init__(self, name: str, parameters_type, **options):
+        """
+        Declare the parameters; raises ValueError when a value given at start is refused.
+
+        options: of rclpy's nodes, such as `namespace` and `parameter_overrides`.
+        """
+        super().__init__(name, **options)
         for service in self.services:
             service.callback = serving(self, service.callback)
         self._entities, self._scope, self._failure = [], '', ''

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import difflib
 
+from acme_tracking import confinement
 from acme_tracking.parameters import normalised, ParameterSet, range_text, specifications
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.parameter import Parameter
@@ -26,7 +27,8 @@ class RosParameters(ParameterSet):
         self._types = {item.name: item.type for item in specifications(parameters_type)}
         given = node._parameter_overrides  # of parameter files and the command line
         super().__init__(parameters_type, {
-            name: given[name].value for name in self._types if name in given})
+            name: given[name].value for name in self._types if name in given},
+            confine=confinement.check)
         self._node, self.untold = node, ''
         for item in specifications(parameters_type):
             self._declare(item)

@@ -21,7 +21,8 @@ from acme_tracking.sessions.detection import DetectorParameters
 class StandInParameters(DetectorParameters):
     """The parameters of the detector, of which most are no use here, and two more."""
 
-    detections: str = parameter('', 'File of what was found before.', applies='configure')
+    detections: str = parameter('', 'File of what was found before.', applies='configure',
+                                opens=True)
     latency: float = parameter(0.1, 'How long an answer takes.', minimum=0.0, maximum=3600.0)
 
 
@@ -54,9 +55,9 @@ class Known:
 class StandInNode(DetectorNode):
     """Serves and publishes as `DetectorNode` does; only what is found comes from a file."""
 
-    def __init__(self):
-        """Declare the parameters."""
-        super().__init__(StandInParameters, Known)
+    def __init__(self, **options):
+        """Declare the parameters; `options` are those of `ManagedNode`."""
+        super().__init__(StandInParameters, Known, **options)
 
 
 def main():

@@ -52,9 +52,9 @@ class TrackerNode(ManagedNode):
     the short queue of the subscription lose any.
     """
 
-    def __init__(self):
-        """Declare the parameters."""
-        super().__init__('tracker', TrackerParameters)
+    def __init__(self, **options):
+        """Declare the parameters; `options` are those of `ManagedNode`."""
+        super().__init__('tracker', TrackerParameters, **options)
         self._session = self._worker = self._log = None
 
     def configure(self):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from acme_tracking.confinement import ConfinedParameters
 from acme_tracking.parameters import parameter
 from acme_tracking.scene import CAMERAS
 from acme_tracking.sessions.events import (
@@ -50,13 +51,13 @@ OVER = 'ended', 'ended early', 'failed'
 
 
 @dataclass(frozen=True)
-class CameraParameters:
+class CameraParameters(ConfinedParameters):
     """The parameters of the camera node."""
 
     source: str = parameter(
         'synthetic', "'synthetic' (a rendered road), a video file, a folder of images, the index "
         'or path of a device, a URL (rtsp://, http:// ...), or gstreamer: and a pipeline that '
-        'ends in appsink.', applies='configure')
+        'ends in appsink.', applies='configure', opens=True)
     rate: float = parameter(
         0.0, f'Images per second, at least {LOWEST_RATE:g}; 0 for the rate of the source. A live '
         'source is thinned to it.', minimum=0.0, maximum=HIGHEST_RATE)
@@ -77,7 +78,8 @@ class CameraParameters:
         'camera_optical_frame', 'Frame of the headers: the optical frame of the camera.')
     camera_info_url: str = parameter(
         '', 'Calibration file (YAML of camera_calibration, a path or file://) for camera_info, '
-        'scaled to the size of the images; empty for their size and zeros.', applies='configure')
+        'scaled to the size of the images; empty for their size and zeros.', applies='configure',
+        opens=True)
     compressed: bool = parameter(
         False, 'Publish image_raw/compressed (JPEG) too.', applies='configure')
     jpeg_quality: int = parameter(80, 'Quality of compressed images.', minimum=1, maximum=100)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import statistics
 from typing import Any
 
+from acme_tracking.confinement import ConfinedParameters
 from acme_tracking.detection.options import (
     MAXIMUM_TILES,
     NMS_THRESHOLD,
@@ -47,7 +48,7 @@ INTERVALS = 10
 
 
 @dataclass(frozen=True)
-class DetectorParameters:
+class DetectorParameters(ConfinedParameters):
     """The parameters of the detector node."""
 
     mode: str = parameter(
@@ -76,11 +77,11 @@ class DetectorParameters:
         '', 'Checkpoint (.safetensors), ONNX file (.onnx) or model of the Hugging Face hub '
         '(hf:ID), see docs/detector.md; empty for those in the package. Read whenever it is '
         'set, also to the same path, while the present one goes on; a bad one is refused, or set '
-        'back when that shows only while it is loaded.')
+        'back when that shows only while it is loaded.', opens=True)
     classifier: str = parameter(
         '', 'Checkpoint of a classifier that gives every object a class of its own, for example '
         'kinds of vehicles; empty for none. The score becomes the geometric mean of both, after '
-        'score_threshold. Read whenever it is set, like weights.')
+        'score_threshold. Read whenever it is set, like weights.', opens=True)
     refined_classes: list[str] = parameter(
         [], 'Classes of the detector whose objects the classifier names, for example '
         '[car, truck, bus]; empty for all.')

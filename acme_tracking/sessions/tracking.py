@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from acme_tracking.confinement import ConfinedParameters
 from acme_tracking.parameters import parameter
 from acme_tracking.sessions.events import (
     Answered,
@@ -57,7 +58,7 @@ STALE_IMAGES = 10
 
 
 @dataclass(frozen=True)
-class TrackerParameters(TrackingParameters):
+class TrackerParameters(TrackingParameters, ConfinedParameters):
     """The parameters of the core, and those of the node."""
 
     minimum_score: float = parameter(
@@ -65,7 +66,7 @@ class TrackerParameters(TrackingParameters):
         minimum=0.0, maximum=1.0)
     event_log: str = parameter(
         '', 'File that records every event, so that `acme_tracking repeat` can do the run again; '
-        'empty for none.', applies='configure')
+        'empty for none.', applies='configure', opens=True)
 
 
 class TrackingSession:

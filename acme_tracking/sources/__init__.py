@@ -10,7 +10,7 @@ says when each is due.  A live one (device, URL, pipeline) may block, break and 
 the protocol, `opening` finds the kind, `files` knows the order of images in folders, and each kind
 has a file of its own.  Nothing here knows ROS, threads or clocks.
 """
-from acme_tracking.sources.files import image_files, local_path
+from acme_tracking.sources.files import image_files
 from acme_tracking.sources.opening import check_support, is_live, open_source
 from acme_tracking.sources.source import (
     DEFAULT_RATE,
@@ -20,5 +20,5 @@ from acme_tracking.sources.source import (
     SourceUnavailable,
 )
 
-__all__ = ['check_support', 'DEFAULT_RATE', 'HIGHEST_RATE', 'image_files', 'is_live', 'local_path',
+__all__ = ['check_support', 'DEFAULT_RATE', 'HIGHEST_RATE', 'image_files', 'is_live',
            'LOWEST_RATE', 'open_source', 'Source', 'SourceUnavailable']

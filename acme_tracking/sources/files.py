@@ -4,11 +4,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 import re
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
-FILE_URL = 'file://'
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +31,3 @@ def natural_order(path: Path) -> list:
     """Return the key that sorts paths by the numbers in their names, folder by folder."""
     return [[(0, int(piece), piece) if piece.isdecimal() else (1, 0, piece)
              for piece in re.split(r'(\d+)', part) if piece] for part in path.parts]
-
-
-def local_path(spec: str) -> Path:
-    """Return the path that `spec` names, a path or a file:// URL."""
-    if spec.startswith(FILE_URL):
-        spec = url2pathname(urlsplit(spec).path)
-    return Path(spec).expanduser()

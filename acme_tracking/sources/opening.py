@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import re
 
+from acme_tracking.files import FILE_URL, local_path
 from acme_tracking.scene import Scene
-from acme_tracking.sources.files import FILE_URL, local_path
 from acme_tracking.sources.folder import FolderSource
 from acme_tracking.sources.scene import SceneSource
 from acme_tracking.sources.source import Source

@@ -60,7 +60,7 @@ class TrackingParameters(RequestParameters):
         'correlation', 'The visual tracker.', choices=TRACKER_NAMES, applies='configure')
     tracker_weights: list[str] = parameter(
         [], 'Files of the visual tracker: backbone and neckhead of nano, or the one of vit.',
-        applies='configure')
+        applies='configure', opens=True)
     confidence_threshold: float = parameter(
         0.2, 'A track whose confidence is not at least this coasts.', minimum=0.0, maximum=1.0)
     max_coast: float = parameter(

@@ -222,6 +222,17 @@ def test_images_are_missed_after_three_seconds():
     assert levels(story, (32.9, 33.1)) == 'ow'
 
 
+def test_a_sender_who_is_not_heard_is_named_once():
+    story = Story()
+    story.image(0, 'image')
+    *warnings, report = story.tell(Tick, 10.0, ['/front/camera'])
+    assert report.message == 'no images from /front/camera'
+    assert [report.message in warning.text for warning in warnings] == [True]
+    assert len(story.tell(Tick, 11.0, ['/front/camera'])) == 1, 'said before'
+    story.image(12.0, 'image')
+    assert len(story.tell(Tick, 100.0, ['/front/camera'])) == 2, 'silent once more'
+
+
 def test_a_slow_camera_is_not_missed():
     story = Story()
     for time in (0, 5, 10, 15):

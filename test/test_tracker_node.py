@@ -101,6 +101,13 @@ class Harness:
         self.graph.wait_until(lambda: len(self.health) > count)
         return self.health[-1], {pair.key: pair.value for pair in self.health[-1].values}
 
+    def wait_for_report(self, condition):
+        """Wait for a status on /diagnostics that is as wanted, with its values, and return it."""
+        def found():
+            return next((status for status in self.health if condition(
+                status, {pair.key: pair.value for pair in status.values})), None)
+        return self.graph.wait_until(found)
+
     def start_track(self):
         index, _ = self.publish()
         self.publish_detections(index)
@@ -261,4 +268,14 @@ def test_diagnostics_tell_what_happens(harness):
     _, values = harness.diagnosis()
     assert int(values['images']) >= 2 and values['tracks.confirmed'] == '1'
     assert float(values['buffer_megabytes']) > 0 and float(values['image_ms_median']) > 0
-    assert status.level == DiagnosticStatus.OK or status.message == 'no images'
+    assert status.level == DiagnosticStatus.OK or status.message.startswith('no images')
+
+
+def test_two_cameras_on_one_topic_are_said_with_their_names(harness, capfd):
+    harness.wait_for_report(lambda status, _: status.message == 'no images from /probe')
+    second = harness.graph.add(rclpy.create_node('second', namespace='rear'))
+    second.create_publisher(Image, '/image_raw', IMAGE_QOS)
+    harness.wait_for_report(
+        lambda _, values: values.get('publishers./image_raw') == '/probe, /rear/second'
+        and 'publishers./tracks' not in values)
+    assert "'/image_raw' has 2 publishers, /probe and /rear/second" in capfd.readouterr().err

@@ -454,6 +454,21 @@ def test_no_images_are_missed_after_the_usual_interval_and_not_before():
     assert story.tick(9.1).message == 'no images'
 
 
+def test_a_sender_who_is_not_heard_is_named_once():
+    story = Story()
+    story.image()
+
+    def tick(index):
+        return story.on(Tick(at(index), ['/front/camera', '/other']))
+    warning, report = tick(30)
+    assert report.message == 'no images from /front/camera and /other'
+    assert report.message in warning.text and 'another user' in warning.text
+    assert tick(40) == [report], 'said before'
+    story.images(50)
+    assert len(tick(60)) == 1, 'heard'
+    assert len(tick(90)) == 2, 'silent once more'
+
+
 @pytest.mark.parametrize('seed', range(3))
 def test_the_same_events_give_the_same_actions(seed):
     def run():

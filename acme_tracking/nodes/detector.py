@@ -26,6 +26,7 @@ from acme_tracking.sessions.events import (
     ImageArrived,
     LoadWeights,
     PublishDetections,
+    Report,
     Reset,
     RestoreWeights,
     StartRun,
@@ -77,7 +78,7 @@ class DetectorNode(ManagedNode):
         self._handle(Configured(now(), self.parameters))
         message_type, topic = ((CompressedImage, 'image_raw/compressed')
                                if self.parameters.compressed else (Image, 'image_raw'))
-        self.subscription(message_type, topic, self._on_image, IMAGE_QOS)
+        self._images = self.subscription(message_type, topic, self._on_image, IMAGE_QOS)
 
     def deactivate(self):
         """Forget the image and tell those who wait; a run in progress ends unheard."""
@@ -92,9 +93,7 @@ class DetectorNode(ManagedNode):
 
     def diagnose(self):
         """Let the session report, and say where the CNN runs."""
-        report, = self._session.on(Tick(now()))
-        self.perform([replace(report, values={
-            **report.values, 'device': self._inference.network.device})])
+        self._handle(Tick(now(), self.senders(self._images)))
 
     def check_parameters(self, wanted, names):
         """Refuse what the network would; before `configure`, files and classes are its matter."""
@@ -111,6 +110,12 @@ class DetectorNode(ManagedNode):
     def parameters_changed(self, previous):
         """Use the new values from the next run on."""
         self._handle(Configured(now(), self.parameters))
+
+    def perform(self, actions):
+        """Add to a report where the CNN runs."""
+        super().perform([replace(action, values={
+            **action.values, 'device': self._inference.network.device})
+            if isinstance(action, Report) and self._inference else action for action in actions])
 
     def act(self, action):
         """Turn an action of the session into a message, an answer or a job."""

@@ -13,12 +13,13 @@ class Health:
     """
     Says what a session wants said.
 
-    callback_errors: how many messages or calls raised, which is said along.
+    callback_errors: how many messages or calls raised, and rivals, the names of the publishers of
+    each topic that has more than one, are said along.
     """
 
     def __init__(self, node):
         """Speak for a node."""
-        self._node, self.callback_errors = node, 0
+        self._node, self.callback_errors, self.rivals = node, 0, {}
         self.publisher = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE_QOS)
 
     def say(self, warn: Warn) -> None:
@@ -36,9 +37,14 @@ class Health:
         values = dict(report.values)
         if self.callback_errors:
             values['callback_errors'] = self.callback_errors
+        level, message = report.level, report.message
+        for topic, names in self.rivals.items():
+            values[f'publishers.{topic}'] = ', '.join(names)
+            if level == 'ok':
+                level, message = 'warning', f'{topic} has {len(names)} publishers'
         status = DiagnosticStatus(
-            level=LEVELS[report.level], name=self._node.get_fully_qualified_name(),
-            message=report.message, hardware_id=self._node.get_name(),
+            level=LEVELS[level], name=self._node.get_fully_qualified_name(),
+            message=message, hardware_id=self._node.get_name(),
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()

@@ -12,6 +12,7 @@ import functools
 import traceback
 
 from acme_tracking.nodes.health import Health
+from acme_tracking.nodes.neighbours import Neighbours
 from acme_tracking.nodes.quality import Endpoints
 from acme_tracking.nodes.ros_parameters import RosParameters
 from acme_tracking.nodes.serving import serving
@@ -48,6 +49,7 @@ class ManagedNode(LifecycleNode):
         self._parameter_set = RosParameters(self, parameters_type)
         self._parameter_set.warn_of_unknown()
         self._health = Health(self)
+        self._neighbours = Neighbours(self)
         # A steady clock: health is reported at 1 Hz also while simulated time stands still.
         self.create_timer(1.0, self.guarded(self._report_health),
                           clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -139,6 +141,10 @@ class ManagedNode(LifecycleNode):
     def client(self, service_type, name: str):
         """Return a service client, destroyed with the present state."""
         return self._keep(self.destroy_client, self.create_client(service_type, name))
+
+    def senders(self, subscription) -> list[str]:
+        """Return the names of the nodes that publish on the topic of a subscription."""
+        return self._neighbours.publishers(subscription.topic_name)
 
     def timer(self, seconds: float, callback):
         """Return a timer of real time, destroyed with the present state."""
@@ -245,6 +251,8 @@ class ManagedNode(LifecycleNode):
 
     def _report_health(self):
         self._endpoints.warn_of_mismatches()
+        self._health.rivals = self._neighbours.rivals(
+            [entity.topic_name for *_, entity in self._entities if hasattr(entity, 'topic_name')])
         if self.state == 'active':
             self.diagnose()
         elif self._failure:

@@ -76,7 +76,7 @@ class TrackerNode(ManagedNode):
         """Start to work and to listen."""
         self._worker = Worker('tracker', self.guarded(self._handle))
         self._worker.put(Configured(now(), self.parameters))
-        self.subscription(Image, 'image_raw', self._on_image, IMAGE_QOS)
+        self._images = self.subscription(Image, 'image_raw', self._on_image, IMAGE_QOS)
         self.subscription(Detection2DArray, 'detections', self._on_detections, RELIABLE_QOS)
 
     def deactivate(self):
@@ -100,7 +100,7 @@ class TrackerNode(ManagedNode):
 
     def diagnose(self):
         """Let the session report; the worker does, so that it is never asked in the middle."""
-        self._put(Tick(now()))
+        self._put(Tick(now(), self.senders(self._images)))
 
     # Messages to events, on the executor
 

@@ -37,6 +37,7 @@ from acme_tracking.sessions.events import (
     WeightsLoaded,
     WeightsSet,
 )
+from acme_tracking.sessions.silence import Silence
 
 SECOND = 1_000_000_000
 # A failure that repeats is said once in so long.
@@ -118,6 +119,7 @@ class DetectionSession:
         """Begin with these parameters, whose weights are loaded."""
         self.parameters = parameters
         self._loaded = parameters  # those whose weights are in use
+        self._silence = Silence()
         self._loading = 0
         self._counts = Counter()
         self._latency, self._error, self._weights_error = 0, '', ''
@@ -142,6 +144,7 @@ class DetectionSession:
         if self._newest is not None:
             self._intervals.append(event.time - self._newest.time)
         self._newest, self._heard_at = event, event.time
+        self._silence.end()
         self._counts['images'] += 1
         return self._continue(event.time)
 
@@ -240,7 +243,7 @@ class DetectionSession:
         if self._heard_at is None:
             self._heard_at = event.time
         usual = statistics.median(self._intervals) if self._intervals else 0
-        level, message = 'warning', 'no images'
+        level, warnings = 'warning', []
         if event.time - self._heard_at <= max(SILENCE, INTERVALS_OF_SILENCE * usual):
             if self._weights_error:
                 message = f'the weights that were set are not used: {self._weights_error}'
@@ -248,7 +251,9 @@ class DetectionSession:
                 message = f'the last run failed: {self._error}'
             else:
                 level, message = 'ok', 'ready'
-        return [Report(level, message, {
+        else:
+            message, warnings = self._silence.report(event.senders)
+        return [*warnings, Report(level, message, {
             'mode': self.parameters.mode,
             **{name: self._counts[name] for name in ('images', 'runs', 'failures')},
             'latency_ms': round(self._latency / 1e6, 1)})]

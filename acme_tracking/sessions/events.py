@@ -7,6 +7,7 @@ clock the camera has; it is what pairs images with detections.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,9 +34,14 @@ class Reset:
 
 @dataclass(frozen=True)
 class Tick:
-    """Time goes on, about once per second; the answer is a `Report`."""
+    """
+    Time goes on, about once per second; the answer is a `Report`.
+
+    senders: the names of the nodes that publish the images which are to come.
+    """
 
     time: int
+    senders: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

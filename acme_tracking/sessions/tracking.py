@@ -29,6 +29,7 @@ from acme_tracking.sessions.events import (
     TracksPublished,
     Warn,
 )
+from acme_tracking.sessions.silence import Silence
 from acme_tracking.tracking.policy import REASONS
 from acme_tracking.tracking.track import State
 from acme_tracking.tracking.tracker import (
@@ -95,6 +96,7 @@ class TrackingSession:
         self._detections_at: int | None = None
         self._image_at, self._interval, self._images_came = time, 0, False
         self._stale_in_a_row = 0
+        self._silence = Silence()
 
     def on(self, event) -> list:
         """Take an event; return what is to be done, in this order."""
@@ -135,6 +137,7 @@ class TrackingSession:
         """Tell whether an image is later than the last; when time went back, start anew."""
         self._interval = event.time - self._image_at if self._images_came else 0
         self._image_at, self._images_came = event.time, True
+        self._silence.end()
         last = self.tracker.newest
         if last is None or event.stamp > last:
             self._stale_in_a_row = 0
@@ -265,9 +268,10 @@ class TrackingSession:
     def _tick(self, event):
         """Report what came in, what is followed and what was asked for."""
         silent = event.time - self._image_at
-        level, message = 'ok', 'tracking'
+        level, message, warnings = 'ok', 'tracking', []
         if silent > max(SILENCE, INTERVALS_OF_SILENCE * self._interval):
-            level, message = 'warning', 'no images'
+            level = 'warning'
+            message, warnings = self._silence.report(event.senders)
         elif self._stale_in_a_row >= STALE_IMAGES:
             level, message = 'warning', 'the stamps of the images do not increase'
         elif not self._answers:
@@ -281,7 +285,7 @@ class TrackingSession:
         values.update({f'requests.{reason}': self._requests[reason] for reason in REASONS})
         values.update({f'tracks.{state.value}': tracker.count(state)
                        for state in (State.CONFIRMED, State.COASTING, State.TENTATIVE)})
-        return [Report(level, message, {
+        return [*warnings, Report(level, message, {
             **values, 'objects_beyond_max_tracks': tracker.excess,
             'request_timeouts': tracker.policy.timeouts,
             'buffer_megabytes': round(tracker.buffered_bytes / 1e6, 1)})]

@@ -26,6 +26,10 @@ ALLOCATOR = {
 # in a container with Docker's 64 MB, Fast DDS fails in ways that are hard to read.
 SHARED_MEMORY = '/dev/shm'
 NEEDED = 4 * 64 * 2**20
+PROFILE = 'config/fastdds_shared_memory.xml'
+# Bytes: of a whole message in that profile, and of the segment that Fast DDS has by itself, in
+# which all pieces of a message must find room.
+PROFILE_MESSAGE, DEFAULT_SEGMENT = 16 * 2**20, 512 * 2**10
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +57,23 @@ def environment(current=None) -> dict[str, str]:
                      '(in Docker: --shm-size=512m); large images may be lost',
                      SHARED_MEMORY, _free(SHARED_MEMORY) // 2**20, NEEDED // 2**20)
     else:
-        chosen[PROFILE_VARIABLE] = str(share('config/fastdds_shared_memory.xml'))
+        chosen[PROFILE_VARIABLE] = str(share(PROFILE))
     return chosen
+
+
+def largest_message(current=None) -> int:
+    """
+    Return the bytes of the largest message that travels whole in an environment, 0 for unknown.
+
+    What is larger is cut into pieces, of which best-effort subscriptions lose some.
+    """
+    current = os.environ if current is None else current
+    if not current.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp').startswith('rmw_fastrtps'):
+        return 0
+    profile = current.get(PROFILE_VARIABLE, '')
+    if not profile:
+        return DEFAULT_SEGMENT
+    return PROFILE_MESSAGE if profile == str(share(PROFILE)) else 0
 
 
 def _free(folder: str) -> int:

@@ -21,6 +21,7 @@ from acme_tracking.sessions.events import (
     Warn,
     Woken,
 )
+import numpy as np
 import pytest
 
 SECOND = 10**9
@@ -33,9 +34,10 @@ def ns(seconds):
 class Story:
     """A session, told events at times in seconds; times of actions are given in seconds too."""
 
-    def __init__(self, source='clip.mp4', source_rate=10.0, **parameters):
+    def __init__(self, source='clip.mp4', source_rate=10.0, largest=0, **parameters):
         self.parameters = CameraParameters(source=source, **{'on_end': 'hold', **parameters})
-        self.session = CameraSession(self.parameters, 0.0 if '://' in source else source_rate)
+        self.session = CameraSession(
+            self.parameters, 0.0 if '://' in source else source_rate, largest)
         self.warnings = []
 
     def tell(self, event, time, *values):
@@ -346,6 +348,21 @@ def test_a_live_source_is_left_when_the_node_is_deactivated():
     story.tell(Activated, 3.0)
     story.image(4.0)
     assert story.report(5.0).values['reconnects'] == 0, 'it was not lost'
+
+
+@pytest.mark.parametrize('source', ['clip.mp4', 'rtsp://front/1'])
+def test_images_that_the_transport_cannot_take_whole_are_said_once(source):
+    story = Story(source, largest=1_000_000)
+    story.tell(Activated, 0.0)
+    story.image(0.1, np.zeros((500, 500, 4), np.uint8))
+    assert not story.warnings and story.report(0.15).level == 'ok'
+    for time in 0.2, 0.3:
+        story.image(time, np.zeros((800, 600, 3), np.uint8))
+        story.tell(Woken, time)
+    warning, = story.warnings
+    assert 'images of 1.4 MB: the transport takes up to 1.0 MB whole' in warning.text
+    report = story.report(0.3)
+    assert report.level == 'warning' and 'images of 1.4 MB' in report.message
 
 
 def test_the_rate_that_is_reported():

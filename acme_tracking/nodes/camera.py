@@ -31,6 +31,7 @@ from acme_tracking.sessions.events import (
     Woken,
 )
 from acme_tracking.sources import check_support, is_live, open_source
+from acme_tracking.transport import largest_message
 from std_msgs.msg import Header
 
 # Seconds between two looks for what changed: subscriptions, parameters, the end of the process.
@@ -58,7 +59,8 @@ class CameraNode(ManagedNode):
         recording = None if is_live(wanted.source) else open_configured(wanted)
         if recording is not None:
             self._source = SourceThread(lambda: recording, self._clock_ns)
-        self._session = CameraSession(wanted, recording.rate if recording else 0.0)
+        self._session = CameraSession(
+            wanted, recording.rate if recording else 0.0, largest_message())
         self._images = ImagePublishers(self)
 
     def activate(self):

@@ -138,8 +138,13 @@ class CameraParameters(ConfinedParameters):
 class CameraSession:
     """One source, from the configuration of the node on; see the head of this file."""
 
-    def __init__(self, parameters: CameraParameters, rate: float = 0.0):
-        """Begin inactive; `rate` is that of an opened recording, images per second."""
+    def __init__(self, parameters: CameraParameters, rate: float = 0.0, largest: int = 0):
+        """
+        Begin inactive; `rate` is that of an opened recording, images per second.
+
+        largest: bytes of an image that the transport takes whole, 0 for unknown.
+        """
+        self._largest, self._too_large = largest, ''
         self._configured = self._parameters = parameters
         self._live, self._source_rate = is_live(parameters.source), rate
         self._state, self._why = 'inactive', ''
@@ -265,7 +270,7 @@ class CameraSession:
             self._spent += period
             image, self._image = self._image, None
             yield self._read()
-            yield self._publish(now, image, None)
+            yield from self._publish(now, image, None)
 
     def _forward(self, event):
         """Publish an image of a live source unless it is thinned out."""
@@ -278,12 +283,18 @@ class CameraSession:
             yield from self._end(now)
         elif due is not None:
             self._due = due
-            yield self._publish(now, event.image, event.stamp)
+            yield from self._publish(now, event.image, event.stamp)
 
     def _publish(self, now, image, stamp):
         self._images += 1
         self._times.append(now)
-        return Publish(image, stamp)
+        yield Publish(image, stamp)
+        if self._largest and image.nbytes > self._largest and not self._too_large:
+            self._too_large = (
+                f'images of {image.nbytes / 1e6:.1f} MB: the transport takes up to '
+                f'{self._largest / 1e6:.1f} MB whole, and of larger ones many are lost')
+            yield Warn(f'{self._too_large}; set width, or compressed, or a profile with larger '
+                       'messages (config/fastdds_shared_memory.xml)')
 
     def _on_source_ended(self, event):
         self._reading = False
@@ -367,6 +378,7 @@ class CameraSession:
     def _on_tick(self, event):
         state, why = self._state, self._why
         level = LEVELS.get(state, 'error' if self._live else 'warning')
+        why = why or self._too_large
         if why and level == 'ok':
             level = 'warning'
         yield Report(level, f'{state}: {why}' if why else state, {

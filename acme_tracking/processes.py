@@ -16,6 +16,9 @@ from acme_tracking.transport import environment
 # How long, in seconds, a process may take to end once it was asked to.
 GRACE = 10.0
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+# Whoever starts a node in another way than `Processes` may say in its environment that it is the
+# parent the node is to end with; with something in between, such as a debugger, nothing is done.
+PARENT_VARIABLE = 'ACME_TRACKING_PARENT'
 
 _libc = ctypes.CDLL(None)
 
@@ -54,7 +57,7 @@ class Processes:
         # A session of its own: Ctrl-C reaches the nodes through `stop`, in good order.
         self.running[name] = subprocess.Popen(
             command, env=self._environment, start_new_session=True,
-            preexec_fn=functools.partial(_end_with, os.getpid()))
+            preexec_fn=functools.partial(end_with, os.getpid()))
 
     def wait_for(self, last: str) -> str | None:
         """Wait until the process `last` ends well, or return the name of one that failed."""
@@ -88,8 +91,14 @@ class Processes:
         return [node for node, process in self.running.items() if process.returncode > 0]
 
 
-def _end_with(parent: int) -> None:
-    """Have this process, a new child, asked to end as soon as its parent has, however that did."""
+def end_with(parent: int) -> None:
+    """Have this process, a child, asked to end as soon as its parent has, however that did."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)  # it was quicker
+
+
+def end_with_parent() -> None:
+    """End with the parent that the environment names, if it is this process's own."""
+    if os.environ.get(PARENT_VARIABLE) == str(os.getppid()):
+        end_with(os.getppid())

@@ -7,8 +7,10 @@ Starts camera, detector and tracker, in any namespace, with one file of paramete
 Each node configures and activates itself (parameter autostart).  With a camera driver of your own
 start the other two beside it: camera:=false namespace:=NAMESPACE_OF_ITS_image_raw.
 """
+import os
 from pathlib import Path
 
+from acme_tracking.processes import PARENT_VARIABLE
 from acme_tracking.share import share
 from acme_tracking.tracking.visual import TRACKER_NAMES
 from acme_tracking.transport import environment
@@ -84,7 +86,7 @@ def node(name, given, context, changed, **options):
         namespace=given['namespace'], output='screen', emulate_tty=True,
         parameters=[given['params_file'],
                     {'use_sim_time': given['use_sim_time'] == 'true', **changed}],
-        additional_env=environment(context.environment)
-        if given['transport'] == 'shared_memory' else {},
+        additional_env={PARENT_VARIABLE: str(os.getpid()), **(
+            environment(context.environment) if given['transport'] == 'shared_memory' else {})},
         ros_arguments=['--log-level', 'debug'] if given['debug'] == 'true' else [],
         **options)

@@ -115,6 +115,35 @@ def test_nodes_end_with_who_started_them(tmp_path, signal_number, wait_until):
             os.kill(node, signal.SIGKILL)
 
 
+LAUNCHER = """
+import os, subprocess, sys, time
+from acme_tracking.processes import PARENT_VARIABLE
+node = subprocess.Popen(
+    [sys.executable, '-m', 'acme_tracking.nodes.camera'], stderr=subprocess.PIPE, text=True,
+    start_new_session=True, env={**os.environ, PARENT_VARIABLE: str(os.getpid())})
+for line in node.stderr:
+    if 'waiting for 99 subscription' in line:
+        break
+print(node.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_node_ends_with_the_launcher_that_it_was_told_of(wait_until):
+    launcher = subprocess.Popen([sys.executable, '-c', LAUNCHER.replace(
+        "nodes.camera'", "nodes.camera', '--ros-args', '-p', 'wait_for_subscribers:=99'")],
+        stdout=subprocess.PIPE, text=True)
+    node = int(launcher.stdout.readline())
+    assert alive(node)
+    launcher.terminate()
+    assert launcher.wait(DEADLINE) == -signal.SIGTERM
+    try:
+        wait_until(lambda: not alive(node), timeout=DEADLINE)
+    finally:
+        if alive(node):
+            os.kill(node, signal.SIGKILL)
+
+
 def alive(process):
     """Tell whether a process runs, and is not only remembered (a zombie)."""
     try:

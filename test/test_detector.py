@@ -46,6 +46,20 @@ class Script(torch.nn.Module):
         return boxes, objectness, classes
 
 
+class Noting:
+    """A runtime that notes the sizes of its batches."""
+
+    def __init__(self, runtime, sizes):
+        self.runtime, self.sizes = runtime, sizes
+
+    def __call__(self, images):
+        self.sizes.append(len(images))
+        return self.runtime(images)
+
+    def __getattr__(self, name):
+        return getattr(self.runtime, name)
+
+
 def scripted(*rows, **options):
     specification = Specification(classes=CLASSES, input_size=96)
     return Detector(Torch(Script(*rows), specification), nms_threshold=0.5, **options)
@@ -152,6 +166,15 @@ def test_what_a_tile_shows_is_found_in_pixels_of_the_image_and_what_it_cuts_is_n
         pytest.approx(middle, abs=2) for middle in middles]
     # a bus at the left edge of the image is whole, one where the right tiles were cut is not
     assert sorted(found.boxes[found.labels == 'bus'][:, 0].round().tolist()) == [6, 6, 10]
+
+
+def test_many_large_tiles_are_not_looked_at_all_at_once(monkeypatch):
+    monkeypatch.setattr('acme_tracking.detection.detector.PIXELS_TOGETHER', 2 * 96 * 96)
+    detector = scripted((40, 40, 56, 56, 0.9, CAR), tiles=2)
+    sizes, together = [], detector.runtime
+    monkeypatch.setattr(detector, 'runtime', Noting(together, sizes))
+    assert len(detector(np.zeros((960, 960, 3), dtype=np.uint8))) == 5
+    assert sizes == [2, 2, 1]
 
 
 def test_tiles_find_what_is_small_in_a_large_image():

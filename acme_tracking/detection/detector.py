@@ -22,6 +22,9 @@ import numpy as np
 MAXIMUM_CANDIDATES = 1000  # points that enter the suppression, best first
 MAXIMUM_DETECTIONS = 200
 WARM_UP_SHAPE = (480, 640, 3)
+# Tiles go through the network in batches of so many pixels at most: 65 tiles of 4096 x 2304 would
+# take 13 GB at once.
+PIXELS_TOGETHER = 4_000_000
 
 
 class Detector:
@@ -115,10 +118,12 @@ class Detector:
         height, width = image.shape[:2]
         size = self.runtime.size(width, height, self.input_size)
         views = views_of(width, height, self.tiles)
-        inputs = np.stack([resized(image[top:bottom, left:right], size)
-                           for left, top, right, bottom in views])
+        inputs = [resized(image[top:bottom, left:right], size)
+                  for left, top, right, bottom in views]
         times.append(time.perf_counter())
-        found = list(self.runtime(inputs))
+        together = max(1, PIXELS_TOGETHER // (size[0] * size[1]))
+        found = [seen for first in range(0, len(inputs), together)
+                 for seen in self.runtime(np.stack(inputs[first:first + together]))]
         times.append(time.perf_counter())
         found = self._suppressed(*self._candidates(found, views, size, width, height))
         times.append(time.perf_counter())

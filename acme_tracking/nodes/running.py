@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+from acme_tracking.processes import end_with_parent
 import rclpy
 from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import SingleThreadedExecutor
@@ -26,12 +27,14 @@ def ros():
     Have ROS initialised; SIGINT and SIGTERM ask to end by shutting its context down.
 
     Neither raises anything: launch repeats the SIGINT of a terminal, and a KeyboardInterrupt would
-    break off what the first has begun to end.
+    break off what the first has begun to end.  A launcher that died of a SIGTERM, as systemd sends
+    it, leaves its nodes: ours end with it.
     """
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     # below the handlers of ROS, and still there when they are gone and the interpreter ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     install_signal_handlers(SignalHandlerOptions.ALL)
+    end_with_parent()
     try:
         yield
     finally:

@@ -243,8 +243,8 @@ class DetectionSession:
         if self._heard_at is None:
             self._heard_at = event.time
         usual = statistics.median(self._intervals) if self._intervals else 0
-        level, warnings = 'warning', []
-        if event.time - self._heard_at <= max(SILENCE, INTERVALS_OF_SILENCE * usual):
+        level, warnings, silent = 'warning', [], event.time - self._heard_at
+        if silent <= max(SILENCE, INTERVALS_OF_SILENCE * usual):
             if self._weights_error:
                 message = f'the weights that were set are not used: {self._weights_error}'
             elif self._error:
@@ -252,7 +252,7 @@ class DetectionSession:
             else:
                 level, message = 'ok', 'ready'
         else:
-            message, warnings = self._silence.report(event.senders)
+            message, warnings = self._silence.report(event.senders, silent)
         return [*warnings, Report(level, message, {
             'mode': self.parameters.mode,
             **{name: self._counts[name] for name in ('images', 'runs', 'failures')},

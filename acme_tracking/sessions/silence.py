@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from acme_tracking.sessions.events import Warn
 
+# A camera may wait for others before it begins, and a detector takes long to start.
+PATIENCE = 30_000_000_000
 # What is between a sender and a receiver that know of each other, when nothing arrives.
 REASONS = ("a process of another user (shared memory is one user's), a network that loses large "
            'messages, or a camera that stands still')
@@ -17,15 +19,20 @@ class Silence:
         """Nothing has been said."""
         self._said = False
 
-    def report(self, senders: Sequence[str]) -> tuple[str, list[Warn]]:
-        """Return the message for `/diagnostics`, and what to log, while `senders` are silent."""
+    def report(self, senders: Sequence[str], silent: int) -> tuple[str, list[Warn]]:
+        """
+        Return the message for `/diagnostics`, and what to log.
+
+        senders: the names of those who publish images.  silent: nanoseconds without any.
+        """
         if not senders:
             return 'no images', []
         message = f'no images from {" and ".join(senders)}'
-        warnings = [] if self._said else [
-            Warn(f'{message}, who publishes them: {REASONS}; see docs/reliability.md')]
+        if self._said or silent < PATIENCE:
+            return message, []
         self._said = True
-        return message, warnings
+        return message, [Warn(
+            f'{message}, who publishes them: {REASONS}; see docs/reliability.md')]
 
     def end(self) -> None:
         """Images come (again)."""

@@ -271,7 +271,7 @@ class TrackingSession:
         level, message, warnings = 'ok', 'tracking', []
         if silent > max(SILENCE, INTERVALS_OF_SILENCE * self._interval):
             level = 'warning'
-            message, warnings = self._silence.report(event.senders)
+            message, warnings = self._silence.report(event.senders, silent)
         elif self._stale_in_a_row >= STALE_IMAGES:
             level, message = 'warning', 'the stamps of the images do not increase'
         elif not self._answers:

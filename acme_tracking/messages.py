@@ -22,6 +22,8 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 LARGEST_CALIBRATION = 2**16  # bytes of a file, which has two hundred numbers at most
 
 LONGEST_NAME = 256  # of a class, in characters
+# Pixels: no image is so large, and areas beyond overflow.
+LARGEST = 1e6
 # Encodings with one byte per channel: how many channels, and how to see them as BGR or gray.
 _VIEWS = {
     'mono8': (1, (..., 0)),
@@ -175,9 +177,10 @@ def detections_from_msg(msg: Detection2DArray) -> Detections:
 
     The hypothesis with the best score counts; a box without any is taken as certain and has the
     label ''.  A turned box becomes the upright box around it.  Scores are limited to [0, 1].
-    Left out are boxes that are not finite or have no area, and those of which no hypothesis has a
-    score.  There are ids when every detection has a decimal one.  Raises ValueError for the name
-    of a class with more than LONGEST_NAME characters, of which every other would take the room.
+    Left out are boxes without area or with a number that is not finite or beyond LARGEST, and
+    those of which no hypothesis has a score.  There are ids when every detection has a decimal
+    one.  Raises ValueError for the name of a class with more than LONGEST_NAME characters, of
+    which every other would take the room.
     """
     rows = [row for row in map(_row, msg.detections) if row is not None]
     if not rows:
@@ -191,12 +194,15 @@ def detections_from_msg(msg: Detection2DArray) -> Detections:
 
 def _row(detection):
     box = detection.bbox
+    numbers = (box.center.position.x, box.center.position.y, box.size_x, box.size_y,
+               box.center.theta)
+    # written so that NaN is none
+    if not all(abs(number) <= LARGEST for number in numbers) or min(numbers[2:4]) <= 0:
+        return None
     cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
     width = box.size_x * cosine + box.size_y * sine
     height = box.size_x * sine + box.size_y * cosine
     center = box.center.position.x, box.center.position.y, width, height
-    if not all(map(math.isfinite, center)) or box.size_x <= 0 or box.size_y <= 0:
-        return None
     guesses = [result.hypothesis for result in detection.results]
     scored = [guess for guess in guesses if not math.isnan(guess.score)]
     if guesses and not scored:

@@ -243,7 +243,8 @@ def test_scores_are_limited():
 
 @pytest.mark.parametrize('bad', [
     {'size': (math.nan, 1.0)}, {'size': (0.0, 5.0)}, {'size': (3.0, -5.0)},
-    {'center': (math.inf, 1.0)}, {'theta': math.nan}, {'guesses': (('car', math.nan),)}])
+    {'center': (math.inf, 1.0)}, {'theta': math.nan}, {'theta': math.inf},
+    {'size': (1e38, 1e38)}, {'center': (-1e9, 0.0)}, {'guesses': (('car', math.nan),)}])
 def test_useless_boxes_are_left_out(bad):
     found = read(foreign(**bad), foreign())
     assert len(found) == 1

@@ -88,5 +88,7 @@ def node(name, given, context, changed, **options):
                     {'use_sim_time': given['use_sim_time'] == 'true', **changed}],
         additional_env={PARENT_VARIABLE: str(os.getpid()), **(
             environment(context.environment) if given['transport'] == 'shared_memory' else {})},
-        ros_arguments=['--log-level', 'debug'] if given['debug'] == 'true' else [],
+        # counts when ROS_SECURITY_ENABLE is set: config/sros2_policy.xml
+        ros_arguments=['--enclave', '/'.join(['', *given['namespace'].split('/'), name]).replace(
+            '//', '/'), *(['--log-level', 'debug'] if given['debug'] == 'true' else [])],
         **options)

@@ -51,7 +51,7 @@ def run(node_type) -> int:
     with ros(), _until_shut_down():
         try:
             node = node_type()
-        except (ValueError, ParameterException) as error:
+        except (ValueError, RuntimeError, ParameterException) as error:
             get_logger(node_type.__name__).fatal(f'cannot start: {error}')
             return 1
         return _spin(node)

@@ -2,7 +2,10 @@
 # The tests run in two processes, each on a ROS domain of its own; a file stays in one of them.
 PYTHON ?= python3
 OUT ?= out/demo
-# Reach the shell of the recipe by the environment, which it does not parse.
+# As they were written, also with a $ in them; and they reach the shell of the recipe by the
+# environment, which it does not parse.
+override VIDEO := $(value VIDEO)
+override OUT := $(value OUT)
 export VIDEO OUT
 
 .PHONY: help env demo test lint clean

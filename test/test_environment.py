@@ -108,3 +108,19 @@ def test_works_without_variables(up_to_date, tmp_path):
                             env=kept, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith(str(ROOT / '.venv'))
+
+
+@pytest.mark.parametrize('video', [
+    "x'; touch touched; echo '", '$(touch touched)', '$(shell touch touched)', '`touch touched`',
+    'a b.mp4', '$HOME', '"; touch touched; "'])
+def test_the_name_of_a_video_reaches_no_shell(tmp_path, video):
+    shutil.copy(ROOT / 'Makefile', tmp_path)
+    python = tmp_path / '.venv' / 'bin' / 'python'
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nfor word; do echo "[$word]"; done\n')
+    python.chmod(0o755)
+    done = subprocess.run(['make', '-o', 'env', 'demo'], cwd=tmp_path, capture_output=True,
+                          text=True, env={**os.environ, 'VIDEO': video})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-4:-2] == ['[--video]', f'[{video}]']
+    assert not (tmp_path / 'touched').exists()

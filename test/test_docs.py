@@ -33,3 +33,11 @@ def test_documented_options_exist(capsys):
             main([*verb, '--help'])
         known = set(re.findall(r'--[a-z][a-z-]*', capsys.readouterr().out))
         assert {word for word in words if word.startswith('--')} <= known, words
+
+
+def test_what_can_go_wrong_is_shown_by_tests_that_exist():
+    rows = re.findall(r'`(test_\w+\.py)::(test_\w+)`', (DOCS / 'reliability.md').read_text())
+    assert len(rows) > 40
+    tests = Path(__file__).parent
+    assert [row for row in rows
+            if not re.search(rf'^def {row[1]}\(', (tests / row[0]).read_text(), re.M)] == []

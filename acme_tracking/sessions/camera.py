@@ -204,6 +204,7 @@ class CameraSession:
         self._stop_counting(event.time)
         if self._live:
             yield CloseSource()
+        self._alarm = None
         if self._state not in OVER:
             self._state = 'inactive'
 

@@ -12,9 +12,11 @@ def files(pattern):
     return [str(path) for path in sorted(Path().glob(pattern))]
 
 
-setup(data_files=[
+package = setup(data_files=[
     ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
     (str(SHARE), ['package.xml']),
     (str(SHARE / 'launch'), files('launch/*.launch.py')),
     (str(SHARE / 'config'), files(f'{NAME}/config/*')),
 ])
+# colcon reads what stands in the package as literals of Python, which an object is not.
+package.python_requires = package.metadata.python_requires = str(package.python_requires)

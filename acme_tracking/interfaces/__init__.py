@@ -55,6 +55,13 @@ def _compile():
          '--no-user', '--no-build-isolation', '--no-deps', str(SOURCE)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode:
-        reasons = re.findall(r'(?:error: |No module named )(.*)', result.stdout, re.I)
-        raise ImportError('vision_msgs could not be compiled: '
-                          f'{reasons[0] if reasons else result.stdout.strip()}')
+        raise ImportError(f'vision_msgs could not be compiled: {_reason(result.stdout)}')
+
+
+def _reason(said: str) -> str:
+    """Return the line that counts of what pip said, of the build before its own."""
+    for pattern in r'\w+Error: (.+)', r'error: (.+)', r'(.+)':
+        found = re.findall(pattern, said, re.IGNORECASE)
+        if found:
+            return found[-1].strip()
+    return 'pip said nothing'

@@ -29,8 +29,8 @@ PYTHON = VENV / 'bin' / 'python'
 VERSION = '{}.{}'.format(*sys.version_info)
 # Words of pip and the resolver when no server answers.
 UNREACHABLE = ('connection broken by', 'ConnectionError', 'Failed to establish', 'name resolution')
-# Of pyproject.toml: what a sourced ROS installation leaves to be wished for, for every target.
-EXTRAS = 'detect,train,evaluate,view,huggingface,test'
+# Of pyproject.toml, what every target together needs beside ROS.
+EXTRAS = 'detect,train,evaluate,huggingface,test'
 
 
 def main():
@@ -105,24 +105,24 @@ def make():
         run([sys.executable, '-m', 'venv', '--clear', str(VENV)]
             + (['--system-site-packages'] if ros else []), 'the venv module failed')
     if ros:
-        install('all libraries', '-e', f'.[{EXTRAS}]', *constraint())
+        install('all libraries', '-e', *beside_ros())
         install('TrackEval, trackers', '--no-deps', '-r', 'requirements/peers.txt')
     else:
-        install('all libraries but one', '--no-deps', '--require-hashes', '-r',
+        install('all libraries but PyTorch', '--no-deps', '--require-hashes', '-r',
                 'requirements/lock.txt')
-        install('PyTorch', '--no-build-isolation', '-e', f'.[ros,{EXTRAS}]')
+        install('PyTorch', '--no-build-isolation', '-e', f'.[ros,view,{EXTRAS}]')
     if not ros or importlib.util.find_spec('vision_msgs') is None:
         install('vision_msgs (compiled here)', '--no-build-isolation', '--no-deps',
                 str(VISION_MSGS))
 
 
-def constraint():
-    """Return what keeps the NumPy that a ROS installation was compiled against."""
+def beside_ros():
+    """Return what to ask pip for where the NumPy of a ROS installation has to stay."""
     from importlib import metadata
     with contextlib.suppress(metadata.PackageNotFoundError):
         if metadata.version('numpy').startswith('1.'):
-            return ['numpy<2']
-    return []
+            return [f'.[{EXTRAS}]', 'numpy<2']  # which the viewer does without
+    return [f'.[view,{EXTRAS}]']
 
 
 def install(what, *arguments):

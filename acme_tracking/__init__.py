@@ -1,6 +1,8 @@
 """Detection on demand and visual tracking of road users, as ROS 2 nodes and as a library."""
 import os
 
+__version__ = '0.1.0'
+
 # Threads of torch that wait shall sleep, not spin: camera and trackers need the core, and beside
 # a busy process a spinning half of a team keeps the other half from moving to the core that it
 # could have (measured on two cores: a training step took 8 s instead of 2.4).  Read by the OpenMP

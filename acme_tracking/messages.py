@@ -13,11 +13,18 @@ import math
 from acme_tracking.detections import Detections
 from acme_tracking.files import read_yaml
 from acme_tracking.geometry import from_center, to_center
+from acme_tracking.interfaces import ensure_vision_msgs
 from builtin_interfaces.msg import Time
 import cv2
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+ensure_vision_msgs()
+from vision_msgs.msg import (  # noqa: E402  there only now
+    Detection2D,
+    Detection2DArray,
+    ObjectHypothesisWithPose,
+)
 
 LARGEST_CALIBRATION = 2**16  # bytes of a file, which has two hundred numbers at most
 

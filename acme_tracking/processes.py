@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from acme_tracking.interfaces import ensure_vision_msgs
 from acme_tracking.transport import environment
 
 # How long, in seconds, a process may take to end once it was asked to.
@@ -31,7 +32,9 @@ class Processes:
         Prepare to start nodes with a parameters file and a transport, below a namespace.
 
         The nodes end with the thread that starts them, so that none is left when it is killed.
+        Raises ImportError where their messages are missing and cannot be compiled.
         """
+        ensure_vision_msgs()
         self._parameters, self._namespace = parameters, namespace
         self._environment = {**os.environ}
         if transport == 'shared_memory':

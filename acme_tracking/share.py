@@ -1,4 +1,4 @@
-"""Finds what comes with the code: weights in it, `config/` and `launch/` beside it."""
+"""Finds what comes with the code: weights and `config/`, both in the package."""
 from importlib import resources
 from pathlib import Path
 
@@ -9,16 +9,11 @@ def share(path: str) -> Path:
     """
     Return the absolute path of a file of this package, such as ``'config/tracking.yaml'``.
 
-    Code in a source tree takes the tree's file; installed code takes the one in its ROS prefix.
     Raises FileNotFoundError where there is none.
     """
-    folder = Path(__file__).resolve().parent.parent
-    if not (folder / 'package.xml').is_file():
-        from ament_index_python import get_package_share_path
-        folder = get_package_share_path(PACKAGE)
-    found = folder / path
+    found = Path(str(resources.files(PACKAGE))) / path
     if not found.is_file():
-        raise FileNotFoundError(f'{PACKAGE} has no file {path} in {folder}')
+        raise FileNotFoundError(f'{PACKAGE} has no file {path} in {found.parent}')
     return found
 
 

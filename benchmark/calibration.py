@@ -116,7 +116,7 @@ def draw(answers, out):
     try:
         import matplotlib
     except ImportError:
-        print('no plot: it needs matplotlib (pip install -r requirements/benchmark.txt)')
+        print('no plot: it needs matplotlib (pip install matplotlib)')
         return
     matplotlib.use('Agg')
     from matplotlib import pyplot

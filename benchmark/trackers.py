@@ -208,7 +208,7 @@ def draw(scores, cost, out):
     try:
         import matplotlib
     except ImportError:
-        print('no plots: they need matplotlib (pip install -r requirements/benchmark.txt)')
+        print('no plots: they need matplotlib (pip install matplotlib)')
         return
     matplotlib.use('Agg')
     from matplotlib import pyplot

@@ -61,7 +61,7 @@ def start(context):
     if recorded.exists():
         raise FileExistsError(f'out:={given["out"]}: {recorded} exists already')
     graph = IncludeLaunchDescription(
-        str(share('launch/tracking.launch.py')), launch_arguments=[
+        str(Path(__file__).with_name('tracking.launch.py')), launch_arguments=[
             ('camera', 'false'), ('use_sim_time', 'true'),
             *((name, given[name]) for name in HANDED_ON)])
     record = ours('bag', 'record', recorded, '--namespace', given['namespace'],

@@ -5,8 +5,10 @@ The standard library is enough to run this, and every Python since 3.6 can read 
 wrong version gets an answer too.  The file `.venv/complete` is written last and holds a hash of
 all that went in: an interrupted run leaves no such file, and the next one starts from nothing.
 
+All comes from lock.txt with hashes, but torch, which each kind of machine has another build of.
 With a ROS installation sourced, its packages are used and none of ROS is installed; vision_msgs is
-built against it where it has none.
+built against it where it has none.  Nothing is locked then: what fits is for that installation to
+say.
 """
 
 import contextlib
@@ -15,26 +17,20 @@ import hashlib
 import importlib.util
 import os
 from pathlib import Path
-import shutil
 import subprocess
 import sys
-import sysconfig
 import time
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
 COMPLETE = VENV / 'complete'
+VISION_MSGS = ROOT / 'acme_tracking' / 'interfaces' / 'vision_msgs'
 PYTHON = VENV / 'bin' / 'python'
 VERSION = '{}.{}'.format(*sys.version_info)
 # Words of pip and the resolver when no server answers.
 UNREACHABLE = ('connection broken by', 'ConnectionError', 'Failed to establish', 'name resolution')
-# A line of a .pth file runs at every start of Python.  ROS finds its parts by AMENT_PREFIX_PATH;
-# set here, the environment works however its Python is started.  Last, so that a sourced workspace
-# wins.
-PREFIX_LINE = (
-    "import os, sys; os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join(dict.fromkeys(filter(None, "
-    "os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) + [sys.prefix])))"
-)
+# Of pyproject.toml, what every target together needs beside ROS.
+EXTRAS = 'detect,train,evaluate,huggingface,test'
 
 
 def main():
@@ -82,10 +78,10 @@ def fingerprint():
     parts = [sys.version, sys.base_prefix, str(ROOT)]
     if sourced():
         parts.append(os.environ.get('AMENT_PREFIX_PATH', ''))
-    for folder in ROOT / 'requirements', ROOT / 'interfaces':
-        for path in sorted(folder.rglob('*')):
-            if path.is_file() and path.suffix != '.pyc':
-                parts += [str(path.relative_to(ROOT)), path.read_text()]
+    files = [ROOT / 'pyproject.toml', *(ROOT / 'requirements').iterdir(), *VISION_MSGS.rglob('*')]
+    for path in sorted(files):
+        if path.is_file() and path.suffix != '.pyc':
+            parts += [str(path.relative_to(ROOT)), path.read_text()]
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()
 
 
@@ -93,13 +89,10 @@ def check_tools():
     """Fail before the long part, not in its middle."""
     if importlib.util.find_spec('venv') is None or importlib.util.find_spec('ensurepip') is None:
         fail('this Python has no venv module; on Debian or Ubuntu: apt install python3-venv')
-    for compiler in 'gcc', 'g++':
-        if shutil.which(compiler) is None:
-            fail(f'{compiler} is missing, and vision_msgs has to be compiled; on Debian or '
-                 'Ubuntu: apt install build-essential')
-    if not Path(sysconfig.get_path('include'), 'Python.h').exists():
-        fail('Python.h is missing, and vision_msgs has to be compiled; on Debian or Ubuntu: apt '
-             'install python3-dev')
+    sys.path.insert(0, str(VISION_MSGS))
+    from build_backend import missing_tool
+    if missing_tool():
+        fail(f'vision_msgs has to be compiled, and {missing_tool()}')
 
 
 def make():
@@ -111,30 +104,25 @@ def make():
         # A ROS installation's own requirements are packages of the system.
         run([sys.executable, '-m', 'venv', '--clear', str(VENV)]
             + (['--system-site-packages'] if ros else []), 'the venv module failed')
-        site = next(VENV.glob('lib/python*/site-packages'))
-        (site / 'acme_tracking.pth').write_text(f'{ROOT}\n{PREFIX_LINE}\n')
-    if not ros:
-        install('ROS 2 Jazzy', '-r', 'requirements/ros.txt')
-    install('NumPy, OpenCV, dlib', '-r', f'requirements/{runtime(ros)}')
-    install('OpenVINO', '-r', 'requirements/detection.txt')
-    install('PyTorch', '-r', 'requirements/training.txt')
-    install('test and evaluation tools', '-r', 'requirements/test.txt',
-            '-r', 'requirements/evaluation.txt')
-    install('TrackEval, trackers', '--no-deps', '-r', 'requirements/trackeval.txt',
-            '-r', 'requirements/peers.txt')
+    if ros:
+        install('all libraries', '-e', *beside_ros())
+        install('TrackEval, trackers', '--no-deps', '-r', 'requirements/peers.txt')
+    else:
+        install('all libraries but PyTorch', '--no-deps', '--require-hashes', '-r',
+                'requirements/lock.txt')
+        install('PyTorch', '--no-build-isolation', '-e', f'.[ros,view,{EXTRAS}]')
     if not ros or importlib.util.find_spec('vision_msgs') is None:
         install('vision_msgs (compiled here)', '--no-build-isolation', '--no-deps',
-                'interfaces/vision_msgs')
+                str(VISION_MSGS))
 
 
-def runtime(ros):
-    """Choose the runtime requirements that fit the NumPy of a sourced ROS installation."""
+def beside_ros():
+    """Return what to ask pip for where the NumPy of a ROS installation has to stay."""
     from importlib import metadata
-    if ros:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            if metadata.version('numpy').startswith('1.'):
-                return 'runtime-numpy1.txt'
-    return 'runtime.txt'
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        if metadata.version('numpy').startswith('1.'):
+            return [f'.[{EXTRAS}]', 'numpy<2']  # which the viewer does without
+    return [f'.[view,{EXTRAS}]']
 
 
 def install(what, *arguments):

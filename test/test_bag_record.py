@@ -6,7 +6,7 @@ import sys
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
-pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
+pytest.importorskip('rosbags', reason='needs acme_tracking[evaluate]')
 
 from acme_tracking.bags.reading import BagReader  # noqa: E402
 from acme_tracking.bags.writing import BagWriter  # noqa: E402

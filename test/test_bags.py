@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
-pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
+pytest.importorskip('rosbags', reason='needs acme_tracking[evaluate]')
 
 from acme_tracking import geometry  # noqa: E402
 from acme_tracking.bags.reading import BagReader  # noqa: E402

@@ -1,6 +1,7 @@
 """`make env`: an up-to-date .venv costs nothing, and what is missing is told in one sentence."""
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ BASE_PYTHON = sys._base_executable
 @pytest.fixture
 def checkout(tmp_path):
     """Copy what `make env` reads into an empty folder, so that .venv is missing there."""
-    for folder in 'requirements', 'interfaces':
+    for folder in 'requirements', 'acme_tracking/interfaces':
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / 'pyproject.toml', tmp_path)
     return tmp_path
 
 
@@ -115,12 +117,44 @@ def test_works_without_variables(up_to_date, tmp_path):
     'a b.mp4', '$HOME', '"; touch touched; "'])
 def test_the_name_of_a_video_reaches_no_shell(tmp_path, video):
     shutil.copy(ROOT / 'Makefile', tmp_path)
-    python = tmp_path / '.venv' / 'bin' / 'python'
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nfor word; do echo "[$word]"; done\n')
-    python.chmod(0o755)
+    command = tmp_path / '.venv' / 'bin' / 'acme_tracking'
+    command.parent.mkdir(parents=True)
+    command.write_text('#!/bin/sh\nfor word; do echo "[$word]"; done\n')
+    command.chmod(0o755)
     done = subprocess.run(['make', '-o', 'env', 'demo'], cwd=tmp_path, capture_output=True,
                           text=True, env={**os.environ, 'VIDEO': video})
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-4:-2] == ['[--video]', f'[{video}]']
     assert not (tmp_path / 'touched').exists()
+
+
+def test_console_script_of_the_checkout(up_to_date, tmp_path):
+    kept = {name: os.environ[name] for name in ('PATH', 'HOME')}
+    result = subprocess.run([ROOT / '.venv' / 'bin' / 'acme_tracking', '--help'], cwd=tmp_path,
+                            env=kept, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and 'demo' in result.stdout, result.stderr
+
+
+LOCK = (ROOT / 'requirements' / 'lock.txt').read_text()
+
+
+def test_lock_has_hashes_for_all_and_names_no_server():
+    entries = re.split(r'\n(?=\S)', LOCK)
+    pinned = [entry for entry in entries if not entry.startswith('#')]
+    assert len(pinned) > 150
+    for entry in pinned:
+        assert re.match(r'[\w-]+==\S+', entry) and '--hash=sha256:' in entry, entry
+    assert '://' not in LOCK and not re.search(r'^-', LOCK, re.M)
+    # as what differs from machine to machine, and as what would replace our OpenCV
+    assert not re.search(r'^(torch|nvidia-.*|opencv-python)==', LOCK, re.M)
+
+
+@pytest.mark.parametrize('name', ['pyproject.toml', 'requirements/peers.txt'])
+def test_lock_is_made_from_what_is_required(name):
+    """As `make lock` does; whoever changes a pin and forgets it is told here."""
+    pins = re.findall(r'^ *(?:\w+ = \[)?[\'"]?([\w-]+)(?:\[\w+\])?==([\w.]+)',
+                      (ROOT / name).read_text(), re.M)
+    assert len(pins) >= 3
+    for package, version in pins:
+        if package != 'torch':
+            assert re.search(rf'^{package}=={re.escape(version)} ', LOCK, re.M | re.I), package

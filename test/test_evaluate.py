@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
-pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
-pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
+pytest.importorskip('rosbags', reason='needs acme_tracking[evaluate]')
 pytest.importorskip('trackers', reason='needs requirements/peers.txt')
 
 from acme_tracking.bags.topics import DETECTIONS, IMAGE, IMAGE_QOS, RELIABLE_QOS  # noqa: E402
@@ -125,7 +124,7 @@ def test_modes_of_a_library_that_is_missing_are_left_out(tmp_path, perfect, caps
     assert evaluate(bag, tmp_path / 'a', '--modes', 'on_demand', 'sort', 'ocsort_nth') == 0
     printed = capsys.readouterr()
     assert 'sort, ocsort_nth left out: needs the library trackers' in printed.err
-    assert 'requirements/peers.txt' in printed.err and 'ocsort_nth' not in printed.out
+    assert 'pip install --no-deps' in printed.err and 'ocsort_nth' not in printed.out
     assert evaluate(bag, tmp_path / 'b', '--modes', 'sort') == 1
     assert 'no mode is left to run' in capsys.readouterr().err
 

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
-pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
 
 ROOT = Path(__file__).resolve().parent.parent
 

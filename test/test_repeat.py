@@ -4,7 +4,7 @@ import json
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
-pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
+pytest.importorskip('rosbags', reason='needs acme_tracking[evaluate]')
 
 from acme_tracking.bags.topics import DETECTIONS, IMAGE, IMAGE_QOS, RELIABLE_QOS  # noqa: E402
 from acme_tracking.bags.writing import BagWriter  # noqa: E402

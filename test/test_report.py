@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
-pytest.importorskip('rosbags', reason='needs requirements/evaluation.txt')
-pytest.importorskip('matplotlib', reason='needs requirements/evaluation.txt')
-pytest.importorskip('trackeval', reason='needs requirements/trackeval.txt')
+pytest.importorskip('rosbags', reason='needs acme_tracking[evaluate]')
+pytest.importorskip('matplotlib', reason='needs acme_tracking[evaluate]')
 pytest.importorskip('trackers', reason='needs requirements/peers.txt')
 
 from acme_tracking.cli import main  # noqa: E402
@@ -38,7 +37,7 @@ def test_one_file_holds_everything(finished):
         assert f'{metrics["modes"][mode]["hota"]:.3f}' in page
     assert 'The best peer with detections of every image, without latency: ' in page
     assert 'a&lt;b' in page and 'a<b' not in page, 'names are text'
-    for word in 'max_coast', 'trackeval', 'The life of the tracks', 'Worst moments':
+    for word in 'max_coast', 'rosbags', 'The life of the tracks', 'Worst moments':
         assert word in page
     for name in 'curves', 'cost', 'reliability', 'timeline-a<b':
         image = cv2.imread(str(finished / f'{name}.png'))

@@ -1,15 +1,15 @@
 """The policy for SROS2 allows each node what it really uses, and nobody else its parameters."""
 from fnmatch import fnmatch
-from pathlib import Path
 from xml.etree import ElementTree
 
 from acme_tracking.nodes.camera import CameraNode
 from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.nodes.tracker import TrackerNode
+from acme_tracking.share import share
 import pytest
 from rclpy.parameter import Parameter
 
-POLICY = ElementTree.parse(Path(__file__).parent.parent / 'config' / 'sros2_policy.xml').getroot()
+POLICY = ElementTree.parse(share('config/sros2_policy.xml')).getroot()
 
 
 def allowed(node, kind, right):

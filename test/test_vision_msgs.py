@@ -1,13 +1,18 @@
-"""vision_msgs as built from interfaces/: complete, and the same on the wire as upstream 4.1."""
+"""vision_msgs as built here: complete, and the same on the wire as upstream 4.1."""
+import importlib.util
+import os
 from pathlib import Path
+import subprocess
+import sys
 
+from acme_tracking import interfaces
+from acme_tracking.interfaces import SOURCE
 from ament_index_python import get_package_share_directory, get_resource
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 import vision_msgs.msg
 
-MESSAGES = sorted(
-    path.stem for path in (Path(__file__).parent.parent / 'interfaces').glob('*/msg/*.msg'))
+MESSAGES = sorted(path.stem for path in SOURCE.glob('msg/*.msg'))
 # RIHS01 hashes of upstream 4.1: equal hashes are what lets two builds talk.
 HASHES = {
     'Detection2DArray': '214274120007f4a683866481336b70310268cfa107aebe9d594a6acf75bda968',
@@ -63,3 +68,53 @@ def test_installed_like_an_interface_package():
             assert (share / 'msg' / f'{name}.{suffix}').is_file()
         assert f'msg/{name}.msg' in listed and f'msg/{name}.idl' in listed
     assert (share / 'package.xml').is_file()
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    """Hide vision_msgs, as in an environment that pip has just made."""
+    monkeypatch.setattr(interfaces, '_is_there', lambda: False)
+    monkeypatch.delenv('ROS_DISTRO', raising=False)
+
+
+def test_nothing_is_compiled_where_it_is_there(monkeypatch, capfd):
+    monkeypatch.setattr(interfaces.subprocess, 'run', None)
+    interfaces.ensure_vision_msgs()
+    assert capfd.readouterr() == ('', '')
+
+
+def test_first_use_compiles_with_a_line_of_progress(missing, monkeypatch, capfd):
+    commands = []
+    monkeypatch.setattr(interfaces.subprocess, 'run', lambda command, **options: (
+        commands.append(command), subprocess.CompletedProcess(command, 0, ''))[1])
+    interfaces.ensure_vision_msgs()
+    assert capfd.readouterr().err.count('\n') == 1
+    command, = commands
+    assert command[0] == sys.executable and command[-1] == str(SOURCE)
+
+
+def test_first_use_without_a_compiler(missing, monkeypatch, tmp_path):
+    """The true build, which ends before it begins."""
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(ImportError, match='could not be compiled: gcc is missing; on Debian'):
+        interfaces.ensure_vision_msgs()
+
+
+def test_first_use_beside_a_ros_installation_or_without_any(missing, monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    with pytest.raises(ImportError, match='apt install ros-jazzy-vision-msgs'):
+        interfaces.ensure_vision_msgs()
+    monkeypatch.delenv('ROS_DISTRO')
+    monkeypatch.setattr(interfaces.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match=r'ROS 2 is missing.*acme_tracking\[ros\]'):
+        interfaces.ensure_vision_msgs()
+
+
+def test_environment_hook_adds_its_prefix_last(monkeypatch):
+    specification = importlib.util.spec_from_file_location('backend', SOURCE / 'build_backend.py')
+    backend = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(backend)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', '/a::/b')
+    for _ in range(2):
+        exec(backend.PREFIX_LINE)
+        assert os.environ['AMENT_PREFIX_PATH'] == f'/a:/b:{sys.prefix}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import functools
 
-from ament_index_python import get_package_share_path
+from acme_tracking.interfaces import SOURCE
 from rosbags.interfaces import (
     Qos,
     QosDurability,
@@ -23,10 +23,10 @@ FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for an infinite 
 
 @functools.cache
 def typestore():
-    """Return the types of Jazzy and vision_msgs, the latter from its installed .msg files."""
+    """Return the types of Jazzy and vision_msgs, the latter from its definitions."""
     store = get_typestore(Stores.ROS2_JAZZY)
     types = {}
-    for path in sorted((get_package_share_path('vision_msgs') / 'msg').glob('*.msg')):
+    for path in sorted(SOURCE.glob('msg/*.msg')):
         types.update(get_types_from_msg(path.read_text(), f'vision_msgs/msg/{path.stem}'))
     store.register(types)
     return store

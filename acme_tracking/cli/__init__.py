@@ -37,18 +37,25 @@ def main(arguments: list[str] | None = None) -> int:
     if words in MODULES:
         arguments = [*arguments]
         arguments.remove(words[1])
-    for verb, summary in VERBS.items():
-        verb_parser = verbs.add_parser(verb, help=summary, description=summary[0].upper()
-                                       + summary[1:] + '.')
-        if verb == named:
-            module = importlib.import_module(
-                f'acme_tracking.cli.{MODULES.get(words, verb)}')
-            module.add_arguments(verb_parser)
-    parsed = parser.parse_args(arguments)
     try:
+        for verb, summary in VERBS.items():
+            verb_parser = verbs.add_parser(verb, help=summary, description=summary[0].upper()
+                                           + summary[1:] + '.')
+            if verb == named:
+                module = importlib.import_module(
+                    f'acme_tracking.cli.{MODULES.get(words, verb)}')
+                module.add_arguments(verb_parser)
+        parsed = parser.parse_args(arguments)
         return module.run(parsed)
-    except (OSError, ValueError) as error:
-        print(f'acme_tracking {parsed.verb}: {error}', file=sys.stderr)
+    except (ImportError, OSError, ValueError) as error:
+        print(f'acme_tracking {named}: {error}{_remedy(error)}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _remedy(error) -> str:
+    """Return what to do about a library that is not installed, as it goes on after its error."""
+    if isinstance(error, ModuleNotFoundError):
+        return '; pip install "acme_tracking[all]" brings what all verbs need'
+    return ''

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-import xml.etree.ElementTree as ElementTree
 
+from acme_tracking import __version__
 from acme_tracking.detection import checkpoint
 from acme_tracking.detection.network import EndToEnd
 from acme_tracking.detection.options import NMS_THRESHOLD, SCORE_THRESHOLD
 from acme_tracking.files import write_whole
-from acme_tracking.share import share
 from acme_tracking.weights_files import KEY, to_header
 import numpy as np
 import onnx
@@ -49,7 +48,7 @@ def export(path, out, suppression=False, score_threshold=SCORE_THRESHOLD,
         _suppress(model.graph, len(specification.classes), score_threshold, nms_threshold)
     _halve(model.graph)
     model.producer_name = KEY
-    model.producer_version = ElementTree.parse(share('package.xml')).findtext('version')
+    model.producer_version = __version__
     helper.set_model_props(model, {
         KEY: to_header(specification),
         'weights_sha256': hashlib.sha256(Path(path).read_bytes()).hexdigest(),

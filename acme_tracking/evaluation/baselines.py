@@ -18,7 +18,8 @@ from acme_tracking.tracking.association import assign, FORBIDDEN
 from acme_tracking.tracking.visual import make_tracker
 import numpy as np
 
-HOW_TO_INSTALL = 'pip install --no-deps -r requirements/peers.txt'
+# Without what they depend on: they name another OpenCV, whose files would replace ours.
+HOW_TO_INSTALL = 'pip install --no-deps trackers==2.6.1 supervision==0.31.2'
 # Of detections that overlap by more, the best is given to a peer, whatever their classes: none of
 # them knows that two boxes may be one object.
 ONE_OBJECT_IOU = 0.6

@@ -24,6 +24,7 @@ from pathlib import Path
 from acme_tracking.bags.reading import BagReader
 from acme_tracking.evaluation.sequence_run import LIVE, passes, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
+from acme_tracking.metrics import hota
 from acme_tracking.metrics import tracking as scores
 import numpy as np
 from tqdm import tqdm
@@ -154,7 +155,7 @@ def _combined(modes, results):
         'never_followed': never / max(never + len(born), 1),
         'ece': _calibration([mode['calibration'] for mode in judged])['ece'],
         **_single([mode['single'] for mode in judged]),
-        'hota_curve': np.asarray(raw['hota']['HOTA']).tolist(),
+        'hota_curve': hota.scores(raw['hota'])['hota'].tolist(),
         'reliability': _calibration([mode['calibration'] for mode in judged]),
         'classes': {name: scores.summary(scores.combine([
             _arrays(mode['classes'][name]) for mode in judged if name in mode['classes']]))

@@ -265,7 +265,7 @@ def _judge_mode(outcome, truth, settings, least):
         all_matches = scores.match(everything)
     promises = scores.promised_and_kept(everything, all_matches)
     return {
-        **result, 'raw': scores.raw_scores(judged),
+        **result, 'raw': scores.raw_scores(judged, matches),
         'classes': scores.by_class(outcome.stamps, truth, outcome.tracks, settings.classes, least),
         'losses': scores.losses(judged, matches), 'births': scores.births(judged, matches),
         'calibration': scores.calibration(*promises),

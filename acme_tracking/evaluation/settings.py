@@ -20,7 +20,7 @@ import yaml
 # Parameters that every node has, which say nothing about what it does.
 OF_ROS = {'autostart', 'use_sim_time', 'qos_overrides', 'start_type_description_service'}
 PACKAGES = ('numpy', 'scipy', 'opencv-contrib-python-headless', 'openvino', 'torch', 'dlib-bin',
-            'trackeval', 'trackers', 'rosbags')
+            'trackers', 'rosbags')
 
 
 @dataclass(frozen=True)

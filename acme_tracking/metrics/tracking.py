@@ -1,22 +1,20 @@
 """
 What tracks are worth, against the true boxes of all objects.
 
-HOTA (J. Luiten et al., HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking, 2020),
-CLEAR (K. Bernardin, R. Stiefelhagen, 2008) and identity (E. Ristani et al., 2016) come from
-TrackEval; success and precision from `success`; what else a user of detection on demand asks for
-is counted here.  Headline scores do not look at the class of a box; scores by class do.
+HOTA comes from `hota`, success and precision from `success`; CLEAR (K. Bernardin, R. Stiefelhagen,
+2008), identity (E. Ristani et al., 2016) and what else a user of detection on demand asks for are
+counted here.  Headline scores do not look at the class of a box; scores by class do.  All that
+TrackEval scores too is the same there: it was left out because it brings another OpenCV.
 """
 from __future__ import annotations
 
-import contextlib
+from collections import Counter
 from dataclasses import dataclass
-import functools
-import io
 
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
 from acme_tracking.labels import IGNORED_REGION, OBJECT, VEHICLE, VEHICLES
-from acme_tracking.metrics import success
+from acme_tracking.metrics import hota, success
 from acme_tracking.metrics.calibration import expected_calibration_error, reliability
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -26,15 +24,6 @@ ON_TARGET_IOU = 0.5
 # A box of which more lies in an ignored region is not scored.
 INSIDE = 0.5
 EPSILON = np.finfo(float).eps
-
-
-@functools.cache
-def _metrics():
-    """Return TrackEval's three metrics; its import says on stdout what else it could do."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        from trackeval.metrics import CLEAR, HOTA, Identity
-    quiet = {'PRINT_CONFIG': False, 'THRESHOLD': ON_TARGET_IOU}
-    return {'hota': HOTA(), 'clear': CLEAR(dict(quiet)), 'identity': Identity(dict(quiet))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,45 +110,74 @@ def _shared_area(box, other):
                                          np.minimum(box[2:], other[2:])]))[0]
 
 
-def raw_scores(judged: Judged) -> dict:
-    """Return TrackEval's figures {metric: {field: number or array}}, to be combined."""
-    data = _trackeval_data(judged)
-    return {name: metric.eval_sequence(data) for name, metric in _metrics().items()}
+def raw_scores(judged: Judged, matches: Matches | None = None) -> dict:
+    """
+    Return what the scores count, {metric: {field: number or array}}, to be combined.
+
+    matches: from `match`, where it is known already.
+    """
+    matches = match(judged) if matches is None else matches
+    together = _together(judged)[2]
+    rows, columns = linear_sum_assignment(-together)
+    boxes, tracks = sum(map(len, judged.truth)), sum(map(len, judged.tracks))
+    kept = int(together[rows, columns].sum())
+    return {'hota': _hota(judged), 'clear': _clear(judged, matches),
+            'identity': {'kept': kept, 'missed': boxes - kept, 'false': tracks - kept}}
 
 
 def combine(raws: list[dict]) -> dict:
-    """Return the figures of many sequences as one, weighted as TrackEval weights them."""
-    return {name: metric.combine_sequences({str(index): raw[name]
-                                            for index, raw in enumerate(raws)})
-            for name, metric in _metrics().items()}
+    """Return the counts of many sequences as one."""
+    return {name: {field: sum(raw[name][field] for raw in raws) for field in fields}
+            for name, fields in raws[0].items()}
 
 
-def _trackeval_data(judged):
+def _hota(judged):
     def renumber(images):
-        known = sorted({int(one) for image in images if len(image) for one in image.ids})
-        return len(known), [np.searchsorted(known, image.ids if len(image) else []).astype(int)
-                            for image in images]
-    truth_count, truth_ids = renumber(judged.truth)
-    track_count, track_ids = renumber(judged.tracks)
-    return {
-        'gt_ids': truth_ids, 'tracker_ids': track_ids, 'num_gt_ids': truth_count,
-        'num_tracker_ids': track_count, 'num_timesteps': len(judged.truth),
-        'num_gt_dets': sum(map(len, judged.truth)),
-        'num_tracker_dets': sum(map(len, judged.tracks)),
-        'similarity_scores': [geometry.iou(true.boxes, found.boxes).astype(float)
-                              for true, found in zip(judged.truth, judged.tracks)]}
+        known = sorted({one for image in images for one in _ids(image)})
+        return [np.searchsorted(known, _ids(image)).astype(int) for image in images]
+    return hota.counts(renumber(judged.truth), renumber(judged.tracks), [
+        geometry.iou(true.boxes, found.boxes).astype(float)
+        for true, found in zip(judged.truth, judged.tracks)])
+
+
+def _clear(judged, matches):
+    seen, followed = Counter(), Counter()
+    for true, found in zip(judged.truth, matches.found):
+        seen.update(_ids(true))
+        followed.update(np.array(_ids(true), int)[found].tolist())
+    share = np.array([followed[one] / times for one, times in seen.items()])
+    found = sum(int(one.sum()) for one in matches.found)
+    return {'found': found, 'missed': sum(map(len, judged.truth)) - found,
+            'false': sum(map(len, judged.tracks)) - found,
+            'overlap': float(sum(matches.overlap)), 'switches': sum(matches.switched),
+            'fragments': sum(times - 1 for times in matches.spells.values()),
+            'mostly_tracked': int((share > 0.8).sum()), 'mostly_lost': int((share < 0.2).sum())}
+
+
+def _together(judged):
+    """Return the ids of objects and tracks, sorted, and in how many images each two overlap."""
+    objects, tracks = (sorted({one for image in images for one in _ids(image)})
+                       for images in (judged.truth, judged.tracks))
+    together = np.zeros((len(objects), len(tracks)))
+    for true, found in zip(judged.truth, judged.tracks):
+        rows, columns = np.nonzero(geometry.iou(true.boxes, found.boxes) >= ON_TARGET_IOU)
+        together[np.searchsorted(objects, np.array(_ids(true), int)[rows]),
+                 np.searchsorted(tracks, np.array(_ids(found), int)[columns])] += 1
+    return objects, tracks, together
 
 
 def summary(raw: dict) -> dict:
     """Return the scores that people quote, from `raw_scores` or `combine`."""
-    hota, clear, identity = raw['hota'], raw['clear'], raw['identity']
-    means = {f'{name.lower()}': float(np.mean(hota[name]))
-             for name in ('HOTA', 'DetA', 'AssA', 'DetRe', 'DetPr', 'LocA')}
-    return {**means, 'mota': float(clear['MOTA']), 'motp': float(clear['MOTP']),
-            'idf1': float(identity['IDF1']), 'id_switches': int(clear['IDSW']),
-            'fragments': int(clear['Frag']), 'mostly_tracked': int(clear['MT']),
-            'mostly_lost': int(clear['ML']), 'found': int(clear['CLR_TP']),
-            'missed': int(clear['CLR_FN']), 'false': int(clear['CLR_FP'])}
+    clear, identity = raw['clear'], raw['identity']
+    boxes = max(clear['found'] + clear['missed'], 1)
+    kept = identity['kept']
+    return {**{name: float(np.mean(value)) for name, value in hota.scores(raw['hota']).items()},
+            'mota': (clear['found'] - clear['false'] - clear['switches']) / boxes,
+            'motp': clear['overlap'] / max(clear['found'], 1),
+            'idf1': kept / max(kept + (identity['missed'] + identity['false']) / 2, 1),
+            'id_switches': clear['switches'],
+            **{name: clear[name] for name in ('fragments', 'mostly_tracked', 'mostly_lost',
+                                              'found', 'missed', 'false')}}
 
 
 def by_class(stamps, truth, tracks, classes=(), minimum_score=0.0) -> dict[str, dict]:
@@ -185,17 +203,24 @@ class Matches:
 
     found: for every image a bool array that tells which true boxes have a track on them;
     on_target: which tracks are on an object; switched: how many objects have another track than
-    before.
+    before; overlap: the sum of the overlaps.  spells: of all images, how often a track came to be
+    on each object.
     """
 
     found: list[np.ndarray]
     on_target: list[np.ndarray]
     switched: list[int]
+    overlap: list[float]
+    spells: Counter
 
 
 def match(judged: Judged) -> Matches:
-    """Match every image, keeping the pairs of the image before where they still overlap."""
-    matches, previous, last = Matches([], [], []), {}, {}
+    """
+    Match every image, keeping the pairs of the image before where they still overlap.
+
+    As in TrackEval, images without any object or any track are none of those.
+    """
+    matches, previous, last = Matches([], [], [], [], Counter()), {}, {}
     for true, tracks in zip(judged.truth, judged.tracks):
         overlap = geometry.iou(true.boxes, tracks.boxes).astype(float)
         goes_on = np.array([[previous.get(a) == b for b in _ids(tracks)] for a in _ids(true)],
@@ -204,12 +229,15 @@ def match(judged: Judged) -> Matches:
         rows, columns = linear_sum_assignment(-value)
         real = value[rows, columns] > EPSILON
         rows, columns = rows[real], columns[real]
-        previous = dict(zip(np.array(_ids(true), int)[rows].tolist(),
-                            np.array(_ids(tracks), int)[columns].tolist()))
-        matches.switched.append(sum(last.get(a, b) != b for a, b in previous.items()))
-        last.update(previous)
+        pairs = dict(zip(np.array(_ids(true), int)[rows].tolist(),
+                         np.array(_ids(tracks), int)[columns].tolist()))
+        matches.switched.append(sum(last.get(a, b) != b for a, b in pairs.items()))
+        matches.spells.update(pairs.keys() - previous.keys())
+        matches.overlap.append(overlap[rows, columns].sum())
         matches.found.append(np.isin(np.arange(len(true)), rows))
         matches.on_target.append(np.isin(np.arange(len(tracks)), columns))
+        last.update(pairs)
+        previous = pairs if overlap.size else previous
     return matches
 
 
@@ -285,13 +313,7 @@ def assigned_boxes(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
     Both are float32 (N, 4), all objects in one, as `success` takes them; the box is NaN where that
     track is not there.  As for the identity scores, no track has two objects.
     """
-    objects = sorted({one for true in judged.truth for one in _ids(true)})
-    tracks = sorted({one for found in judged.tracks for one in _ids(found)})
-    together = np.zeros((len(objects), len(tracks)))
-    for true, found in zip(judged.truth, judged.tracks):
-        rows, columns = np.nonzero(geometry.iou(true.boxes, found.boxes) >= ON_TARGET_IOU)
-        together[np.searchsorted(objects, np.array(_ids(true), int)[rows]),
-                 np.searchsorted(tracks, np.array(_ids(found), int)[columns])] += 1
+    objects, tracks, together = _together(judged)
     track_of = {objects[row]: tracks[column]
                 for row, column in zip(*linear_sum_assignment(-together)) if together[row, column]}
     boxes, truth = [], []

@@ -27,6 +27,13 @@ NAME, VERSION = 'vision_msgs', '4.1.1'
 DEPENDENCIES = ('geometry_msgs', 'std_msgs', 'builtin_interfaces')
 TYPE_SUPPORTS = ('c', 'fastrtps_c', 'introspection_c')
 SOURCE = Path(__file__).resolve().parent
+# A line of a .pth file runs at every start of Python.  ROS finds its parts by AMENT_PREFIX_PATH;
+# set here, the environment works however its Python is started.  Last, so that a sourced workspace
+# wins.
+PREFIX_LINE = (
+    "import os, sys; os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join(dict.fromkeys(filter(None, "
+    "os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) + [sys.prefix])))\n"
+)
 # rosidl package -> its generator; each gets a folder of its own, as two write files of one name.
 GENERATORS = {
     'rosidl_generator_c': 'GenerateC',
@@ -37,8 +44,20 @@ GENERATORS = {
 }
 
 
+def missing_tool():
+    """Return what is missing for compiling, and how to get it; '' when nothing is."""
+    for compiler in 'gcc', 'g++':
+        if shutil.which(compiler) is None:
+            return f'{compiler} is missing; on Debian or Ubuntu: apt install build-essential'
+    if not Path(sysconfig.get_path('include'), 'Python.h').exists():
+        return 'Python.h is missing; on Debian or Ubuntu: apt install python3-dev'
+    return ''
+
+
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     """Build the wheel into ``wheel_directory`` and return its file name (PEP 517)."""
+    if missing_tool():
+        raise RuntimeError(missing_tool())
     prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
     prefixes = prefixes or [Path(sys.prefix)]
     os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join(map(str, prefixes))
@@ -49,6 +68,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         compile_all(generated, wheel / NAME, data / 'lib', prefixes)
         install_python(generated, wheel / NAME)
         install_share(generated, data / 'share')
+        (wheel / f'{NAME}.pth').write_text(PREFIX_LINE)
         return pack(wheel, Path(wheel_directory))
 
 

@@ -6,15 +6,17 @@ An annotation without a `bbox` gets the box around its `segmentation`, and one t
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
 
+from acme_tracking.geometry import around_turned, from_xywh
 from acme_tracking.training.data.bank import LabelledImage
 from acme_tracking.training.data.images import image_size
+from acme_tracking.training.data.masks import box_of_mask
 from acme_tracking.training.data.splits import by_split, split_of
 from acme_tracking.training.data.text import mentions, read_text
-from pycocotools import mask
 
 LISTS = ('images', 'annotations', 'categories')
 
@@ -126,15 +128,15 @@ def _box(where, entry, notes):
         return box
     if not _are_numbers(values, 4):
         raise ValueError(f'{where}: bbox must be four numbers x, y, width, height, got {values}')
-    x, y, width, height = values
+    box = from_xywh(values)
     attributes = entry.get('attributes')
     angle = attributes.get('rotation', 0) if isinstance(attributes, dict) else 0
     if not _are_numbers([angle], 1):
         raise ValueError(f"{where}: 'rotation' must be a number of degrees, got {angle!r}")
     if angle:
         notes['rotated boxes turned into boxes'] += 1
-        x, y, width, height = _around_turned(x, y, width, height, math.radians(angle))
-    return x, y, x + width, y + height
+        box = around_turned(box, angle)
+    return box[0]
 
 
 def _are_numbers(values, count) -> bool:
@@ -151,21 +153,10 @@ def _around(where, segmentation):
         y = [value for part in segmentation for value in part[1::2]]
         return 'polygons', (min(x), min(y), max(x), max(y))
     if isinstance(segmentation, dict):
-        counts, size = segmentation.get('counts'), segmentation.get('size')
-        if _are_numbers(size, 2) and min(size) > 0 and isinstance(counts, (str, list)):
-            packed = (segmentation if isinstance(counts, str)
-                      else mask.frPyObjects(segmentation, *size))
-            x, y, width, height = mask.toBbox(packed).tolist()
-            return 'masks', (x, y, x + width, y + height)
+        with contextlib.suppress(ValueError):
+            return 'masks', box_of_mask(segmentation.get('counts'), segmentation.get('size'))
     raise ValueError(f'{where}: without a bbox, segmentation must be polygons x1, y1, x2, y2, ... '
                      f'or a mask with counts and size, got {str(segmentation)[:100]}')
-
-
-def _around_turned(x, y, width, height, angle):
-    """Return the box x, y, width, height around one that is turned on its centre."""
-    sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
-    wide, high = width * cosine + height * sine, width * sine + height * cosine
-    return x + (width - wide) / 2, y + (height - high) / 2, wide, high
 
 
 def _finder(path, names):

@@ -20,11 +20,15 @@ def split_of(name: str) -> str | None:
 
 
 def by_split(named) -> dict:
-    """Return {split: place} of (split, place, name); ValueError when two are the same split."""
+    """
+    Return {split: place} of (split, place, name), in the order of SPLITS.
+
+    Raises ValueError when two are the same split.
+    """
     places, names = {}, {}
     for split, place, name in named:
         if split in places:
             raise ValueError(f'{names[split]} and {name} are both the split {split!r}: give the '
                              'one that is meant')
         places[split], names[split] = place, name
-    return places
+    return {split: places[split] for split in sorted(places, key=(*SPLITS, *places).index)}

@@ -2,7 +2,8 @@
 Pascal VOC annotations (Everingham et al., 2010): an XML file for each image.
 
 Pixels are counted from 1 and the box's last pixel belongs to it, so that 1 1 640 360 is all of
-such an image.  Objects marked `difficult` are ignored boxes, as in VOC's own evaluation.
+such an image.  Objects marked `difficult` are ignored boxes, as in VOC's own evaluation.  Of what
+CVAT turned, the box around it is taken.
 """
 from __future__ import annotations
 
@@ -12,12 +13,14 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from acme_tracking.geometry import around_turned, as_boxes
 from acme_tracking.sources import image_files
 from acme_tracking.training.data.bank import LabelledImage
 from acme_tracking.training.data.images import image_size
 from acme_tracking.training.data.splits import by_split, split_of, SPLITS
 from acme_tracking.training.data.text import read_text
 
+ROTATION = "attributes/attribute[name='rotation']/value"  # in degrees, as CVAT writes it
 PICTURES = ('JPEGImages', 'images')
 
 
@@ -60,7 +63,7 @@ def read(part: Part, notes) -> list[LabelledImage]:
     bare = len((set(files) if part.names is None else set(names)) - set(found))
     if bare:
         notes['images without an annotation left out'] += bare
-    return [_image(found[name], files.get(name), part.pictures)
+    return [_image(found[name], files.get(name), part.pictures, notes)
             for name in names if name in found]
 
 
@@ -69,7 +72,7 @@ def _key(file, folder) -> str:
     return file.relative_to(folder).with_suffix('').as_posix()
 
 
-def _image(path, image, pictures) -> LabelledImage:
+def _image(path, image, pictures, notes) -> LabelledImage:
     root = _parse(path)
     # The name of the annotation is more often right than the name inside it.
     image = image or pictures / (root.findtext('filename') or path.stem).strip()
@@ -77,10 +80,10 @@ def _image(path, image, pictures) -> LabelledImage:
     if not all(length > 0 for length in size):
         size = image_size(image)
     return LabelledImage.of(image, map(int, size), [
-        _object(path, element) for element in root.iter('object')])
+        _object(path, element, notes) for element in root.iter('object')])
 
 
-def _object(path, element):
+def _object(path, element, notes):
     """Return (box, label, ignored) of an `object` element."""
     label = (element.findtext('name') or '').strip()
     if not label:
@@ -88,7 +91,11 @@ def _object(path, element):
     left, top, right, bottom = (_number(path, element, f'bndbox/{edge}')
                                 for edge in ('xmin', 'ymin', 'xmax', 'ymax'))
     difficult = _number(path, element, 'difficult', 0) != 0
-    return (left - 1, top - 1, right, bottom), label, difficult
+    box = as_boxes((left - 1, top - 1, right, bottom))
+    if angle := _number(path, element, ROTATION, 0):
+        notes['rotated boxes turned into boxes'] += 1
+        box = around_turned(box, angle)
+    return box[0], label, difficult
 
 
 def _number(path, element, name, default=None) -> float:

@@ -152,6 +152,8 @@ def test_a_description_may_not_mean_two_folders(tmp_path):
     ('train: 3\nnames: [bus]\n', r'data.yaml: train must be a path or a list of paths, got 3'),
     ('train: [images, 4]\nnames: [bus]\n', r'data.yaml: train must be .*, got 4'),
     ('names: [bus]\ntrain: a: b\n', r'data.yaml:2: not YAML'),
+    ('names: &a [bus]\ntrain: *a\n', r'data.yaml:2: not YAML .aliases are not read'),
+    (f'train: a\nnames: {"[" * 5000}', r'data.yaml: not YAML'),
     ('train: images\nnames: 5\n', r'data.yaml: expected an entry `names`.*got 5'),
     ('train: images\nnames: {bus: 0}\n', r"data.yaml: names: 'bus' must be the index"),
     ('train: images\nnames: [bus]\n', r'a.txt:1: class 1 has no name; there are 0 bus'),

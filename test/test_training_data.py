@@ -120,6 +120,8 @@ IMAGE = {'id': 7, 'file_name': 'one.png'}
      r'annotations\[0\]: image_id 8'),
     ({'annotations': [annotation([1, 1, 2])]}, r'annotations\[0\]: bbox must be four numbers'),
     ({'annotations': [annotation([1, 1, 2, 'x'])]}, 'bbox must be four numbers'),
+    ({'annotations': [annotation([1, 1, 2, 10 ** 400])]}, 'bbox must be four numbers'),
+    ('[' * 100_000, 'odd.json: not JSON'),
     ({'annotations': [annotation(None)]}, 'bbox must be four numbers .* got None'),
     ({'categories': [{'id': 1, 'name': ''}]}, r"categories\[0\]: 'name' must not be empty"),
 ])

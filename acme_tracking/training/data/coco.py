@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from pathlib import Path
 
 from acme_tracking.geometry import around_turned, from_xywh
@@ -18,6 +17,7 @@ from acme_tracking.training.data.masks import box_of_mask
 from acme_tracking.training.data.splits import by_split, split_of
 from acme_tracking.training.data.text import mentions, read_text
 
+FARTHEST = 1e9  # pixels: what is further out was not meant
 LISTS = ('images', 'annotations', 'categories')
 
 
@@ -78,6 +78,8 @@ def _content(path) -> dict:
         content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}:{error.lineno}: not JSON ({error.msg})') from error
+    except RecursionError as error:
+        raise ValueError(f'{path}: not JSON of any use ({error})') from error
     for name in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             raise ValueError(f'{path}: not a COCO detection file: it has no list {name!r}')
@@ -141,7 +143,7 @@ def _box(where, entry, notes):
 
 def _are_numbers(values, count) -> bool:
     return isinstance(values, list) and len(values) == count and all(
-        isinstance(value, (int, float)) and math.isfinite(value) for value in values)
+        isinstance(value, (int, float)) and abs(value) <= FARTHEST for value in values)
 
 
 def _around(where, segmentation):

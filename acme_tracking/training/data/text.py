@@ -5,6 +5,7 @@ import codecs
 from pathlib import Path
 import re
 
+from acme_tracking.files import PlainLoader
 import yaml
 
 
@@ -40,8 +41,8 @@ def read_rows(path):
 def read_yaml(path):
     """Return what a YAML file holds; ValueError that names the file and the line."""
     try:
-        return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        return yaml.load(read_text(path), PlainLoader)
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, 'problem_mark', None)
         line = f':{mark.line + 1}' if mark else ''
         raise ValueError(f'{path}{line}: not YAML ({getattr(error, "problem", error)})') from error

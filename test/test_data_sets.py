@@ -50,7 +50,7 @@ def test_images_of_kitti_without_labels_are_told_of(tmp_path):
 
 # Splits
 
-def test_a_split_is_asked_for_by_use_or_by_name(tmp_path):
+def test_a_split_is_asked_for_by_use_or_by_name(tmp_path, monkeypatch):
     root = exports.write(tmp_path / 'export', EXPORTS['Roboflow COCO'][2])
     for asked, wanted, part in (('', 'train', 'train'), ('', 'val', 'val'),
                                 (':valid', None, 'val'), (':test', 'val', 'test')):
@@ -58,6 +58,10 @@ def test_a_split_is_asked_for_by_use_or_by_name(tmp_path):
         assert bank.part == part
         assert bank.name == f'export:{part}'
         assert bank.images[0].path.parent.name == {'val': 'valid'}.get(part, part)
+    root = root.rename(tmp_path / 'coco')
+    monkeypatch.chdir(tmp_path)
+    assert read('coco:val').part == 'val'  # and coco: is no layout here
+    assert read('coco:coco:val').part == 'val'
     bank = read(root / 'valid', 'train')  # the folder of a split is a bank of its own
     assert (bank.part, len(bank)) == ('', 1)
 
@@ -143,8 +147,35 @@ def test_a_description_may_not_mean_two_folders(tmp_path):
     root = exports.write(tmp_path / 'export', exports.roboflow_yolo(YOLO_BOX))
     banks.picture(tmp_path / 'train' / 'images' / 'other.png')
     with pytest.raises(ValueError, match=r'data.yaml: train: ../train/images may be '
-                                         r'.*/train/images or .*/export/train/images'):
+                                         r'.*/export/train/images or .*/train/images'):
         read(root, 'train')
+    (root / 'data.yaml').write_text(exports.ROBOFLOW_YAML.replace('..', str(root)))
+    assert len(read(root, 'train')) == 1
+
+
+def test_labels_are_looked_for_beside_a_link_to_images(tmp_path):
+    root = exports.write(tmp_path / 'export', exports.roboflow_yolo(YOLO_BOX))
+    (root / 'train' / 'images').rename(tmp_path / 'elsewhere')
+    (root / 'train' / 'images').symlink_to(tmp_path / 'elsewhere')
+    assert read(root, 'train').counts() == {'car': 1}
+
+
+def test_a_list_may_not_mean_two_images(tmp_path):
+    root = exports.write(tmp_path, {
+        'data.yaml': 'train: lists/train.txt\nnames: [bus, car]\n', 'images/a.png': None,
+        'lists/train.txt': '\nimages/a.png\n', 'labels/a.txt': YOLO_BOX})
+    assert len(read(root)) == 1
+    banks.picture(tmp_path / 'lists' / 'images' / 'a.png')
+    with pytest.raises(ValueError, match=r'train.txt:2: images/a.png may be .* or .*/lists/'):
+        read(root)
+
+
+def test_images_of_a_list_that_are_missing_are_told(tmp_path, caplog):
+    root = exports.write(tmp_path, {
+        'data.yaml': 'train: train.txt\nnames: [bus, car]\n', 'images/a.png': None,
+        'train.txt': 'images/a.png\nimages/gone.png\n', 'labels/a.txt': YOLO_BOX})
+    assert len(list(read(root))) == 1
+    assert 'images/gone.png: cannot be read as an image (no such file)' in caplog.text
 
 
 @pytest.mark.parametrize(('description', 'reason'), [

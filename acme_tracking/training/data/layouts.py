@@ -9,7 +9,7 @@ from typing import NamedTuple
 from acme_tracking.sources import image_files
 from acme_tracking.training.data import coco, folders, kitti, voc, yolo
 from acme_tracking.training.data.bank import Bank
-from acme_tracking.training.data.splits import by_split, split_of, SPLITS
+from acme_tracking.training.data.splits import by_split, NAMES, split_of, SPLITS
 
 # word for it before a path -> (name, module with `splits` and `read`, how it looks)
 LAYOUTS = {
@@ -36,7 +36,12 @@ class Found(NamedTuple):
     remarks: list
 
     def bank(self, split) -> Bank:
-        """Read one of the splits."""
+        """Read one of the splits; ValueError that says which there are for another, or None."""
+        if split not in self.splits:
+            raise ValueError(
+                f'{self.path}: has {"several splits" if split is None else f"no split {split}"}; '
+                f'give {" or ".join(f"{self.path}:{name}".rstrip(":") for name in self.splits)}'
+                + ''.join(f' ({remark})' for remark in self.remarks))
         notes = Counter()
         images = self.reader.read(self.splits[split], notes)
         if not images:
@@ -54,15 +59,8 @@ def read(spec, wanted=None) -> Bank:
     """
     found, split = _find(spec)
     alone = next(iter(found.splits)) if len(found.splits) == 1 else None
-    if split is None and alone is not None and not (wanted and alone in SPLITS):
-        split = alone
-    split = split if split is not None else wanted
-    if split not in found.splits:
-        choices = ' or '.join(f'{found.path}:{name}' if name else f'{found.path}'
-                              for name in found.splits)
-        raise ValueError(f'{found.path}: ' + (
-            f'has no split {split}; ' if split else 'has several splits; ') + f'give {choices}'
-            + ''.join(f' ({remark})' for remark in found.remarks))
+    if split is None:
+        split = wanted if alone is None or wanted and alone in SPLITS else alone
     bank = found.bank(split)
     for note, number in bank.notes.items():
         logger.warning('%s: %s: %d', bank.path, note, number)
@@ -72,9 +70,8 @@ def read(spec, wanted=None) -> Bank:
 def read_all(spec) -> tuple[list[Bank], list[str]]:
     """Return the banks of all splits, or of the one in `spec`, and what else there is to say."""
     found, split = _find(spec)
-    if split is not None:
-        return [read(spec)], found.remarks
-    return [found.bank(name) for name in found.splits], found.remarks
+    return [found.bank(name) for name in (found.splits if split is None else [split])
+            ], found.remarks
 
 
 def _find(spec) -> tuple[Found, str | None]:
@@ -99,11 +96,12 @@ def _find(spec) -> tuple[Found, str | None]:
 def _parse(text) -> tuple:
     """Return the path, the layouts that it may have, and the split, None for none, of a text."""
     readers, split = LAYOUTS.values(), None
-    word, colon, rest = text.partition(':')
-    if colon and word in LAYOUTS and not Path(text).exists():
+    word, _, rest = text.partition(':')
+    # a folder may be called coco too, so coco:val is its split
+    if word in LAYOUTS and rest and rest not in NAMES and not Path(text).exists():
         readers, text = [LAYOUTS[word]], rest
-    head, colon, tail = text.rpartition(':')
-    if colon and not Path(text).exists():
+    head, _, tail = text.rpartition(':')
+    if head and not Path(text).exists():
         text, split = head, split_of(tail) or tail
     if not Path(text).exists():
         raise ValueError(f'{text}: no such file or folder')

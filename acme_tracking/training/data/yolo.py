@@ -63,7 +63,7 @@ def _described(file, remarks) -> dict:
     folders.append(file.parent)  # `path` may be right on another computer only
     names = file
     if file.suffix.lower() not in YAML:
-        names = _located(file, 'names', content.get('names'), folders)
+        names = _located(f'{file}: names', content.get('names'), folders)
         if names is None:
             raise ValueError(f'{file}: names = {content["names"]}: no such file')
     named, missing = [], []
@@ -72,7 +72,7 @@ def _described(file, remarks) -> dict:
         if split is None or not value:
             continue
         entries = value if isinstance(value, list) else [value]
-        found = [_located(file, key, entry, folders) for entry in entries]
+        found = [_located(f'{file}: {key}', entry, folders) for entry in entries]
         missing += [f'{key}: {entry} is not there'
                     for entry, place in zip(entries, found) if place is None]
         images = [image for place in found if place for image in _listed(place, file.parent)]
@@ -98,27 +98,24 @@ def _content(file) -> dict:
     return content
 
 
-def _located(file, key, entry, folders):
+def _located(where, entry, folders):
     """
-    Return where an entry of a description lies, None for nowhere.
+    Return what a path in a description or list is, None when it is nowhere.
 
-    Tools write `../train/images` for a folder that lies beside the file, and `data/train.txt`.
-    Raises ValueError when both are there.
+    It may start in any of the folders, and tools write `../train/images` for a folder beside the
+    file, and `data/train.txt`.  Raises ValueError that says `where` when more than one is there.
     """
     if not isinstance(entry, str):
-        raise ValueError(f'{file}: {key} must be a path or a list of paths, got {entry!r}')
-    found = dict.fromkeys(place.resolve() for folder in folders for spelt in _spellings(entry)
-                          if (place := folder / spelt).exists())
-    if len(found) > 1:
-        raise ValueError(f'{file}: {key}: {entry} may be {" or ".join(map(str, found))}: write '
-                         'the one that is meant')
-    return next(iter(found), None)
-
-
-def _spellings(entry):
-    """Return how a path may have to be read, the likeliest first."""
+        raise ValueError(f'{where} must be a path or a list of paths, got {entry!r}')
     path = entry.strip().replace('\\', '/')
-    return dict.fromkeys((path, re.sub(r'^(\.\./)+', '', path), path.removeprefix('data/')))
+    spellings = {path, re.sub(r'^(\.\./)+', '', path), path.removeprefix('data/')}
+    # labels lie beside a link, not beside what it leads to
+    found = {place.resolve(): place for folder in folders for spelt in spellings
+             if (place := folder / spelt).exists()}
+    if len(found) > 1:
+        raise ValueError(f'{where}: {entry} may be {" or ".join(map(str, sorted(found)))}: write '
+                         'the whole path')
+    return next(iter(found.values()), None)
 
 
 def _listed(place, root) -> list[Path]:
@@ -127,10 +124,8 @@ def _listed(place, root) -> list[Path]:
         return image_files(place, recursive=True)
     if place.suffix.lower() in IMAGE_SUFFIXES:
         return [place]
-    lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
-    return [next((path for path in paths if path.is_file()), paths[0]) for paths in (
-        [folder / spelt for folder in dict.fromkeys((place.parent, root))
-         for spelt in _spellings(line)] for line in lines)]
+    return [_located(f'{place}:{number}', line, (place.parent, root)) or place.parent / line
+            for number, line in enumerate(read_text(place).splitlines(), 1) if line.strip()]
 
 
 def _in_folders(path, remarks) -> dict:

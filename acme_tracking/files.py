@@ -35,12 +35,13 @@ def write_whole(path, write) -> None:
         new.unlink(missing_ok=True)
 
 
-class _PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """Refuses aliases, a few of which make a small file fill the memory."""
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError('alias')
+            raise yaml.composer.ComposerError(
+                problem='aliases are not read', problem_mark=self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
 
@@ -55,7 +56,7 @@ def read_yaml(path, maximum_bytes: int) -> dict:
     if path.exists() and not (path.is_file() and path.stat().st_size <= maximum_bytes):
         raise ValueError(f'{path} is not a regular file of at most {maximum_bytes} bytes')
     try:
-        entries = yaml.load(path.read_text(encoding='utf-8'), _PlainLoader)
+        entries = yaml.load(path.read_text(encoding='utf-8'), PlainLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise ValueError(f'{path} is not YAML, or has aliases') from None
     if not isinstance(entries, dict):

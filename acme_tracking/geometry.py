@@ -95,6 +95,13 @@ def from_center(boxes) -> np.ndarray:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
+def around_turned(boxes, degrees: float) -> np.ndarray:
+    """Return the boxes (N, 4) around boxes that are turned on their centres by an angle."""
+    boxes, angle = to_center(boxes), np.radians(degrees)
+    turn = np.abs([[np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return from_center(np.concatenate([boxes[:, :2], boxes[:, 2:] @ turn], axis=1))
+
+
 def to_center(boxes) -> np.ndarray:
     """Return x1 y1 x2 y2 boxes as centre x, centre y, width, height (messages)."""
     boxes = as_boxes(boxes)

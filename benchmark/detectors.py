@@ -29,7 +29,7 @@ def main():
     parser.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     parser.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
-    samples = list(read(arguments.val))
+    samples = list(read(arguments.val, 'val'))
     detectors = {weights: Detector.from_checkpoint(
         None if weights == OURS else weights, device=arguments.device,
         threads=arguments.threads, score_threshold=LOWEST_SCORE)

@@ -2,7 +2,7 @@
 import json
 
 from acme_tracking.cli import main
-from acme_tracking.training.data import read
+from acme_tracking.training.data import read, read_all
 from acme_tracking.training.data.checking import check, TILE
 import banks
 from banks import annotation
@@ -38,7 +38,7 @@ def test_check_finds_every_fault(tmp_path, capsys):
     banks.picture(folder / 'same.png')
     banks.picture(folder / 'wide.png', 60, 30)
     (folder / 'broken.png').write_bytes((folder / 'one.png').read_bytes()[:900])
-    report, sheet = check(read(path))
+    report, sheet = check(*read_all(path))
     assert [len(report[name]) for name in (
         'broken', 'boxes_outside', 'boxes_empty', 'duplicate_boxes', 'duplicate_images')] \
         == [3, 1, 1, 1, 1]
@@ -52,7 +52,7 @@ def test_check_finds_every_fault(tmp_path, capsys):
 def test_a_bank_of_which_nothing_can_be_read_has_a_sheet_too(tmp_path):
     folder = banks.class_folders(tmp_path, ('cat',), 1)
     (folder / 'cat' / '0.png').write_bytes(b'')
-    report, sheet = check(read(folder))
+    report, sheet = check(*read_all(folder))
     assert len(report['broken']) == 1
     assert sheet.shape[2] == 3
 

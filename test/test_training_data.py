@@ -120,7 +120,9 @@ IMAGE = {'id': 7, 'file_name': 'one.png'}
      r'annotations\[0\]: image_id 8'),
     ({'annotations': [annotation([1, 1, 2])]}, r'annotations\[0\]: bbox must be four numbers'),
     ({'annotations': [annotation([1, 1, 2, 'x'])]}, 'bbox must be four numbers'),
-    ({'annotations': [annotation(None)]}, "'bbox' must be a list, got None"),
+    ({'annotations': [annotation([1, 1, 2, 10 ** 400])]}, 'bbox must be four numbers'),
+    ('[' * 100_000, 'odd.json: not JSON'),
+    ({'annotations': [annotation(None)]}, 'bbox must be four numbers .* got None'),
     ({'categories': [{'id': 1, 'name': ''}]}, r"categories\[0\]: 'name' must not be empty"),
 ])
 def test_a_malformed_coco_file_is_named_with_line_or_entry(tmp_path, content, reason):
@@ -245,7 +247,7 @@ def test_yolo_folders_as_tools_write_them(tmp_path, place):
 
 
 @pytest.mark.parametrize(('row', 'reason'), [
-    ('0 0.5 0.5 0.5', r'one.txt:2: expected 5 columns .* got 4'),
+    ('0 0.5 0.5 0.5', r'one.txt:2: expected after the class 4 numbers .* got 3'),
     ('2 0.5 0.5 0.5 0.5', r'one.txt:2: class 2 has no name; there are 0 car, 1 bus'),
     ('car 0.5 0.5 0.5 0.5', r'one.txt:2: class car has no name'),
     ('0 120 80 20 20', r'one.txt:2: the box must be shares of the image'),

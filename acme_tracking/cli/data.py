@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from acme_tracking.cli.arguments import class_name
-from acme_tracking.training.data import read, read_mapping
+from acme_tracking.training.data import read, read_all, read_mapping
 from acme_tracking.training.data.checking import check, problems
 from acme_tracking.training.data.converting import to_coco, to_folders
 import cv2
@@ -30,7 +30,8 @@ def add_arguments(parser) -> None:
                          help='for folders: widen the crops by this share of the box on each '
                          'side (default: %(default)s)')
     for action in looking, writing:
-        action.add_argument('bank', metavar='PATH', help='COCO file or folder of a bank')
+        action.add_argument('bank', metavar='BANK', help='COCO file, data.yaml or folder; '
+                            'BANK:val is one of its splits')
         action.add_argument('--map', metavar='YAML',
                             help='renames classes by lines such as `van: car`; `tram: null` '
                             'leaves one out')
@@ -40,12 +41,13 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> int:
     """Check or convert; the status of a check is 1 when something needs attention."""
-    bank = read(arguments.bank)
-    if arguments.map:
-        bank = bank.mapped(read_mapping(arguments.map))
+    mapping = read_mapping(arguments.map) if arguments.map else {}
     progress = functools.partial(tqdm, unit='image', desc='reading', leave=False)
     if arguments.action == 'check':
-        return _check(bank, arguments.out, progress)
+        banks, remarks = read_all(arguments.bank)
+        banks = [bank.mapped(mapping) for bank in banks]
+        return _check(*check(banks, remarks, progress), arguments.out)
+    bank = read(arguments.bank).mapped(mapping)
     if arguments.classes:
         bank = bank.only(arguments.classes)
     if arguments.to == 'coco':
@@ -56,15 +58,22 @@ def run(arguments) -> int:
     return 0
 
 
-def _check(bank, out, progress) -> int:
+def _check(report, sheet, out) -> int:
     """Write and print the report."""
-    report, sheet = check(bank, progress)
     out.mkdir(parents=True, exist_ok=True)
     (out / 'report.json').write_text(json.dumps(report, indent=1))
     (out / 'contact_sheet.jpg').write_bytes(cv2.imencode('.jpg', sheet)[1].tobytes())
     print(f'{report["path"]}: {report["layout"]}, {report["images"]} images, '
           f'{report["images_without_boxes"]} of them without boxes, '
           f'{report["ignored_boxes"]} ignored boxes')
+    for name, split in report['splits'].items():
+        if name:
+            boxes = ', '.join(f'{label} {number}' for label, number in split['boxes'].items())
+            print(f'  {name:<8}{split["images"]:>8} images; boxes: {boxes or "none"}')
+    for note, number in report['turned_or_left_out'].items():
+        print(f'  {note}: {number}')
+    for remark in report['remarks']:
+        print(f'  {remark}')
     print('sizes: ' + ', '.join(f'{size} ({number})' for size, number in
                                 list(report['sizes'].items())[:SHOWN]))
     for label, of_class in report['classes'].items():

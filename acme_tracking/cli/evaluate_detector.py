@@ -28,7 +28,8 @@ WARM_UP = 5
 def add_arguments(parser) -> None:
     """Describe the arguments of the verb."""
     parser.add_argument('--val', required=True, metavar='BANK', help='labelled images: a COCO '
-                        'file, or a folder laid out as KITTI, Pascal VOC or YOLO')
+                        'file, a data.yaml, or a folder laid out as COCO, KITTI, Pascal VOC or '
+                        'YOLO, of which the split val is taken, or test of FOLDER:test')
     parser.add_argument('--out', required=True, type=Path, metavar='RUN',
                         help='folder for metrics.json and report.html')
     parser.add_argument('--weights', type=Path, metavar='FILE',
@@ -49,7 +50,7 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
-    bank = read(arguments.val)
+    bank = read(arguments.val, 'val')
     if arguments.map:
         bank = bank.mapped(read_mapping(arguments.map))
     detector = Detector.from_checkpoint(
@@ -66,7 +67,7 @@ def run(arguments) -> int:
     weights = arguments.weights or shipped_weights('.onnx')
     names, matrix = score.confusion(SCORE_THRESHOLD)
     metrics = {
-        **summary, 'set': str(bank.path), 'input_size': detector.input_size,
+        **summary, 'set': str(bank.path), 'split': bank.part, 'input_size': detector.input_size,
         'tiles': detector.tiles, 'weights': weights.name,
         'bytes': sum(path.stat().st_size for path in files_of(weights)),
         'latency_ms': latency(detector, some(bank, TIMED_IMAGES)),

@@ -28,10 +28,12 @@ def add_arguments(parser) -> None:
 def add_bank_arguments(parser) -> None:
     """Describe where crops and their classes come from, and where the result goes."""
     parser.add_argument('--data', action='append', required=True, metavar='BANK',
-                        help='labelled images: one folder per class, or boxes to cut out (a COCO '
-                        'file, or a KITTI, Pascal VOC or YOLO folder); may be repeated')
+                        help='labelled images: one folder per class, or boxes to cut out (COCO, '
+                        'KITTI, Pascal VOC or YOLO), of which the split train is taken; may be '
+                        'repeated')
     parser.add_argument('--val', action='append', default=[], metavar='BANK',
-                        help='labelled images to validate on; may be repeated')
+                        help='labelled images to validate on; of a folder with splits val is '
+                        'taken, or test of FOLDER:test; may be repeated')
     parser.add_argument('--hold-out', type=share, default=HOLD_OUT, metavar='SHARE',
                         help='without --val, validate on this share of every class (default: '
                         '%(default)s)')
@@ -80,8 +82,8 @@ def run(arguments) -> int:
 def read_banks(arguments):
     """Return the banks to train on, those to validate on, and the names of the classes."""
     mapping = read_mapping(arguments.map) if arguments.map else {}
-    sets = [[read(path).mapped(mapping) for path in paths]
-            for paths in (arguments.data, arguments.val)]
+    sets = [[read(path, split).mapped(mapping) for path in paths]
+            for paths, split in ((arguments.data, 'train'), (arguments.val, 'val'))]
     known = sorted({label for bank in sets[0] for label in bank.counts()})
     classes = arguments.classes or known
     if not arguments.classes and set(known) & set(VEHICLES):

@@ -26,10 +26,12 @@ def add_arguments(parser) -> None:
     """Describe the arguments of the verb."""
     defaults = Knobs()
     parser.add_argument('--data', action='append', default=[], metavar='BANK',
-                        help='labelled images: a COCO file, or a folder laid out as KITTI, Pascal '
-                        'VOC or YOLO; may be repeated')
+                        help='labelled images: a COCO file, a data.yaml, or a folder laid out as '
+                        'COCO, KITTI, Pascal VOC or YOLO, of which the split train is taken; may '
+                        'be repeated')
     parser.add_argument('--val', action='append', default=[], metavar='BANK',
-                        help='labelled images to validate on; may be repeated')
+                        help='labelled images to validate on; of a folder with splits val is '
+                        'taken, or test of FOLDER:test; may be repeated')
     parser.add_argument('--hold-out', type=share, default=0.0, metavar='SHARE',
                         help='validate on this share of every --data bank, and do not train on '
                         'it (default: %(default)s)')
@@ -121,16 +123,16 @@ def run(arguments) -> int:
 def _banks(arguments):
     """Return the banks to train on, and name -> bank to validate on."""
     mapping = read_mapping(arguments.map) if arguments.map else {}
-    banks = [chosen(read(path), mapping, arguments.classes) for path in arguments.data]
-    validation = [chosen(read(path), mapping, arguments.classes) for path in arguments.val]
+    banks = [chosen(read(path, 'train'), mapping, arguments.classes) for path in arguments.data]
+    validation = [chosen(read(path, 'val'), mapping, arguments.classes) for path in arguments.val]
     if arguments.hold_out:
         banks, held_out = map(list, zip(*(bank.split(arguments.hold_out) for bank in banks)))
         validation += held_out
     named = {}
     for bank in validation:
-        name = bank.path.resolve().stem
         # exports of some tools give all their files one name
-        named[f'{bank.path.resolve().parent.name}/{name}' if name in named else name] = bank
+        named[f'{bank.path.resolve().parent.name}/{bank.name}' if bank.name in named
+              else bank.name] = bank
     if arguments.scenes:
         banks.append(RenderedScenes(arguments.scenes))
     return banks, named

@@ -6,7 +6,7 @@ A class folder is a bank as well: its images have one box, which is the whole im
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import logging
 from pathlib import Path
 
@@ -114,11 +114,20 @@ class Bank:
     path: the file or folder that was read.
     layout: how it is laid out, a name of layouts.LAYOUTS.
     images: list of LabelledImage.
+    part: which split of what is at the path, '' for all.
+    notes: {what was turned into boxes or left out: how often} on reading.
     """
 
     path: Path
     layout: str
     images: list
+    part: str = ''
+    notes: Counter = field(default_factory=Counter)
+
+    @property
+    def name(self) -> str:
+        """Return what a report calls it."""
+        return ':'.join(filter(None, (self.path.resolve().stem, self.part)))
 
     def __len__(self) -> int:
         """Return the number of images, broken ones included."""

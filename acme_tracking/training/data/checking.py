@@ -1,7 +1,8 @@
-"""What is in a bank and what is wrong with it, and a contact sheet to look at."""
+"""What is in the banks of a data set and what is wrong with it, and a contact sheet."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 import hashlib
 
 from acme_tracking.drawing import draw_labels
@@ -15,15 +16,18 @@ SHEET = (4, 6)  # rows and columns of the contact sheet
 TILE = (320, 240)  # width and height of one image on it
 
 
-def check(bank, progress=iter) -> tuple[dict, np.ndarray]:
+def check(banks, remarks=(), progress=iter) -> tuple[dict, np.ndarray]:
     """
-    Return a report on a bank, ready for JSON, and its contact sheet, uint8 (H, W, 3).
+    Return a report on the splits of a data set, ready for JSON, and a contact sheet.
 
-    Every image is decoded once; `progress` wraps the list of images.  In the report, `broken`
-    lists images that cannot be used, `boxes_outside` boxes that reach beyond their image,
-    `boxes_empty` those without an area, `duplicate_images` groups of equal files and
-    `duplicate_boxes` boxes that are there twice.
+    `banks` and `remarks` are what `read_all` returns.  Every image is decoded once; `progress`
+    wraps the list of images.  In the report, `splits` counts images and boxes of each,
+    `turned_or_left_out` what was not taken as it is, `broken` lists images that cannot be used,
+    `boxes_outside` boxes that reach beyond their image, `boxes_empty` those without an area,
+    `duplicate_images` groups of equal files, also of different splits, and `duplicate_boxes` boxes
+    that are there twice.  The sheet is uint8 (H, W, 3).
     """
+    bank = replace(banks[0], images=[image for each in banks for image in each.images])
     broken, files, sizes, tiles = [], defaultdict(list), Counter(), []
     rows, columns = SHEET
     step = max(1, len(bank) // (rows * columns))
@@ -40,6 +44,10 @@ def check(bank, progress=iter) -> tuple[dict, np.ndarray]:
     report = {
         'path': str(bank.path), 'layout': bank.layout, 'images': len(bank),
         'images_without_boxes': sum(not len(image.boxes) for image in bank.images),
+        'splits': {each.part: {'images': len(each), 'boxes': dict(each.counts().most_common())}
+                   for each in banks},
+        'turned_or_left_out': dict(sum((each.notes for each in banks), Counter())),
+        'remarks': [*remarks],
         'sizes': dict(sizes.most_common()), 'classes': _classes(bank),
         'ignored_boxes': sum(int(image.ignored.sum()) for image in bank.images),
         'broken': broken,

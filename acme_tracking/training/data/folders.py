@@ -13,23 +13,38 @@ import re
 from acme_tracking.sources import image_files
 from acme_tracking.training.data.bank import LabelledImage
 from acme_tracking.training.data.images import image_size
+from acme_tracking.training.data.splits import NAMES
+from acme_tracking.training.data.text import read_text
 
+PART = re.compile(r'images?(_\d)?|labels?(_\d)?|jpegimages|annotations|obj_.*data')
 SYNSET = re.compile(r'n\d{8}')
 NAME_FILES = ('LOC_synset_mapping.txt', 'words.txt')
 LEVELS = 4  # ILSVRC/Data/CLS-LOC/train lies so deep below the file of names
 
 
-def recognises(path: Path) -> bool:
-    """Tell whether there are folders with images in them."""
-    return path.is_dir() and bool(_folders(path))
+def splits(path: Path, remarks) -> dict:
+    """
+    Return {'': path} when there are folders with images in them.
+
+    A folder that has the name of a part of another layout is no class.
+    """
+    folders = _folders(path)
+    return {'': path} if folders and not any(map(_is_part, folders)) else {}
 
 
 def _folders(path):
-    return [folder for folder in sorted(path.iterdir())
+    return [folder for folder in sorted(path.glob('*'))
             if folder.is_dir() and not folder.name.startswith('.') and image_files(folder)]
 
 
-def read(path: Path) -> list[LabelledImage]:
+def _is_part(folder) -> bool:
+    """Tell whether a folder is one of a split, of images or labels, or of a file of labels."""
+    name = folder.name.lower()
+    return (name.rstrip('0123456789') in NAMES or PART.fullmatch(name) is not None
+            or folder.with_name(f'{folder.name}.json').is_file())
+
+
+def read(path: Path, notes) -> list[LabelledImage]:
     """Return the images; those that cannot tell their size have no box."""
     folders = _folders(path)
     names = _synsets(path, [folder.name for folder in folders])
@@ -52,7 +67,7 @@ def _synsets(path, folders) -> dict:
     if file is None:
         return {}
     names = {}
-    for number, line in enumerate(file.read_text(errors='replace').splitlines(), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         synset, _, synonyms = line.strip().partition('\t' if '\t' in line else ' ')
         name = synonyms.split(',')[0].strip()
         if synset and not (SYNSET.fullmatch(synset) and name):

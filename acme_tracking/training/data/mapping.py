@@ -1,9 +1,7 @@
 """Class mappings: which name of a bank becomes which class."""
 from __future__ import annotations
 
-from pathlib import Path
-
-import yaml
+from acme_tracking.training.data.text import read_yaml
 
 
 def read_mapping(path) -> dict:
@@ -12,17 +10,7 @@ def read_mapping(path) -> dict:
 
     Raises ValueError that names the file, and the line or the entry.
     """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: is no text ({error})') from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
-        line = f':{mark.line + 1}' if mark else ''
-        raise ValueError(f'{path}{line}: not YAML ({getattr(error, "problem", error)})') from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f'{path}: expected lines such as `van: car`, got {content!r}')
     for name, target in content.items():

@@ -26,4 +26,4 @@ lint: env  ## run ruff
 	@.venv/bin/ruff check --quiet .
 
 clean:  ## remove .venv and everything that the targets made
-	rm -rf .venv out build install log .pytest_cache .ruff_cache
+	rm -rf .venv out build install log .pytest_cache .ruff_cache .hypothesis

@@ -188,7 +188,7 @@ def test_metadata_is_what_rosbag2_play_expects(mot, tmp_path, storage):
               for item in metadata['topics_with_message_count']}
     qos, = topics['/image_raw']['offered_qos_profiles']
     assert (qos['reliability'], qos['durability'], qos['history'], qos['depth']) == (
-        'best_effort', 'volatile', 'keep_last', 5)
+        'reliable', 'volatile', 'keep_last', 5)
     assert qos['deadline'] == {'sec': 9223372036, 'nsec': 854775807}
     assert topics['/ground_truth']['type_description_hash'] == (
         f'RIHS01_{HASHES["Detection2DArray"]}')

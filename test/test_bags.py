@@ -1,5 +1,4 @@
 """Bags: written, read back by this package and by other readers, and in every broken state."""
-import shutil
 import sqlite3
 
 import cv2
@@ -19,7 +18,7 @@ from acme_tracking.bags.topics import (  # noqa: E402
     RELIABLE_QOS,
     typestore,
 )
-from acme_tracking.bags.writing import BagWriter  # noqa: E402
+from acme_tracking.bags.writing import BagWriter, serialize  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.cli.bag import START  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
@@ -386,12 +385,103 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
         list(reader.images('/image_raw'))
 
 
-def test_a_single_file_is_a_bag_too(mot, tmp_path):
-    assert main(['bag', 'make', str(mot), str(tmp_path / 'bag')]) == 0
-    alone = tmp_path / 'alone.mcap'
-    shutil.copy(tmp_path / 'bag' / 'bag.mcap', alone)
-    with BagReader(alone) as bag:
-        assert bag.name == 'alone' and len(list(bag.images(bag.image_topic()))) == 6
+def recorded(path):
+    """Return (stamp, brightness of the first pixel) of all images of a bag, in their order."""
+    with BagReader(path) as bag:
+        read = [(stamp, int(image[0, 0, 0])) for stamp, _, image in bag.images(bag.image_topic())]
+        assert bag.topics[0].count == len(read)
+        assert bag.seconds == pytest.approx((len(read) - 1) * 1e-9, abs=1.5e-9)
+    return read
+
+
+EXPECTED = [(number, int(IMAGES[number][0, 0, 0])) for number in range(6)]
+
+
+@pytest.mark.parametrize('storage, suffix', [('mcap', '.mcap'), ('sqlite3', '.db3')])
+def test_files_are_a_bag_without_metadata(tmp_path, storage, suffix):
+    bag = write(tmp_path / 'bag', {'/image_raw': images(range(6))}, storage)
+    (bag / 'metadata.yaml').unlink()
+    assert recorded(bag) == recorded(bag / f'bag{suffix}') == EXPECTED
+    with BagReader(bag / f'bag{suffix}') as alone:
+        assert alone.name == 'bag'
+
+
+@pytest.fixture(params=['mcap', 'sqlite3'])
+def split(request, tmp_path):
+    """Give a recording in three files, the last without messages, and its metadata."""
+    kind, qos, messages = images(range(6))
+    parts = [write(tmp_path / f'part_{number}', {'/image_raw': (kind, qos, piece)}, request.param)
+             for number, piece in enumerate((messages[:4], messages[4:], []))]
+    (tmp_path / 'bag').mkdir()
+    for number, part in zip((9, 10, 11), parts):  # in the order of numbers, not of letters
+        file, = (path for path in part.iterdir() if path.suffix != '.yaml')
+        file.rename(tmp_path / 'bag' / f'bag_{number}{file.suffix}')
+    metadata = yaml.safe_load((parts[0] / 'metadata.yaml').read_text())
+    information = metadata['rosbag2_bagfile_information']
+    information['relative_file_paths'] = [f'bag_{number}{file.suffix}' for number in (9, 10, 11)]
+    information['message_count'] = 6
+    information['duration']['nanoseconds'] = 5
+    information['topics_with_message_count'][0]['message_count'] = 6
+    return tmp_path / 'bag', metadata
+
+
+@pytest.mark.parametrize('described', [False, True])
+def test_a_recording_in_several_files(split, described):
+    bag, metadata = split
+    if described:
+        (bag / 'metadata.yaml').write_text(yaml.safe_dump(metadata))
+    assert recorded(bag) == EXPECTED
+
+
+def test_recordings_that_are_not_one_are_not_mixed(tmp_path, capsys):
+    for name in 'monday_0', 'monday_1', 'tuesday_0':
+        bag = write(tmp_path / name, {'/image_raw': images([1])})
+        (bag / f'{name}.mcap').rename(tmp_path / f'{name}.mcap')
+    assert main(['bag', 'info', str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert 'holds 2 recordings (monday.mcap, tuesday.mcap)' in said and said.count('\n') == 1
+    (tmp_path / 'drive.bag').touch()
+    assert main(['bag', 'info', str(tmp_path / 'drive.bag')]) == 1
+    assert 'drive.bag is no bag: expected a folder, or' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('mode, described', [
+    ('message', True), ('message', False), ('file', True), ('storage', True), ('storage', False)])
+def test_compressed_recordings(tmp_path, mode, described):
+    from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+    kind, qos, messages = images(range(6))
+    writer = Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode[mode.upper()], CompressionFormat.ZSTD)
+    with writer:
+        topic = writer.add_connection('/image_raw', kind, typestore=typestore(),
+                                      offered_qos_profiles=[qos])
+        for time, message in messages:
+            writer.write(topic, time, serialize(message, kind))
+    if not described:
+        (tmp_path / 'bag' / 'metadata.yaml').unlink()
+    assert recorded(tmp_path / 'bag') == EXPECTED
+
+
+@pytest.mark.parametrize('compression', ['NONE', 'LZ4', 'ZSTD'])
+@pytest.mark.parametrize('indexed', [True, False])
+def test_recordings_of_other_tools(tmp_path, compression, indexed):
+    """Foxglove and others write files without what rosbag2 adds to a channel, or an index."""
+    mcap = pytest.importorskip('mcap.writer')
+    kind, _, messages = images(range(6))
+    with open(tmp_path / 'drive.mcap', 'wb') as file:
+        writer = mcap.Writer(file, compression=mcap.CompressionType[compression],
+                             use_statistics=indexed, use_summary_offsets=indexed,
+                             index_types=mcap.IndexType.ALL if indexed else mcap.IndexType.NONE,
+                             repeat_channels=indexed, repeat_schemas=indexed)
+        writer.start('ros2', 'some tool')
+        schema = writer.register_schema(
+            kind, 'ros2msg', typestore().generate_msgdef(kind, ros_version=2)[0].encode())
+        channel = writer.register_channel('/image_raw', 'cdr', schema)
+        for number, (time, message) in enumerate(messages):
+            writer.add_message(channel, time, serialize(message, kind), time, number)
+        writer.finish()
+    assert recorded(tmp_path) == recorded(tmp_path / 'drive.mcap') == EXPECTED
 
 
 @pytest.mark.parametrize('option, value', [('--quality', '0'), ('--rate', '-1')])

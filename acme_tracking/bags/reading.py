@@ -111,11 +111,21 @@ class BagReader:
                              f'{", ".join(cameras)}; choose one with --images')
         return cameras[0]
 
-    def truth_topic(self, image_topic: str) -> str | None:
-        """Return the `ground_truth` beside the images, or the only one there is, or None."""
+    def truth_topic(self, image_topic: str, named: str = '') -> str | None:
+        """
+        Return the topic `named`, or `ground_truth` beside the images, or the only such, or None.
+
+        Raises ValueError when there is none of the name, or when it holds no detections.
+        """
         beside = f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{GROUND_TRUTH}'
-        found = [topic for topic in self.topics
-                 if topic.name.rpartition('/')[2] == GROUND_TRUTH and topic.count]
+        if named:
+            found = [topic for topic in self.topics if topic.name.strip('/') == named.strip('/')]
+            if not found:
+                raise ValueError(f'{self.path} has no topic {named}, and there is no file of '
+                                 'that name with ground truth')
+        else:
+            found = [topic for topic in self.topics
+                     if topic.name.rpartition('/')[2] == GROUND_TRUTH and topic.count]
         chosen = [topic for topic in found if topic.name == beside] or found
         if len(chosen) > 1:
             raise ValueError(f'{self.path} has ground truth of {len(chosen)} cameras, but none on '

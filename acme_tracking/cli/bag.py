@@ -18,7 +18,8 @@ from acme_tracking.bags.topics import (
 )
 from acme_tracking.bags.writing import BagWriter, STORAGES
 from acme_tracking.cli.arguments import class_name
-from acme_tracking.evaluation.recordings import MOT_CLASSES, open_recording
+from acme_tracking.evaluation.recordings import open_recording
+from acme_tracking.evaluation.truth_files import MOT_CLASSES
 from acme_tracking.labels import OBJECT
 from acme_tracking.messages import (
     camera_info_from_yaml,

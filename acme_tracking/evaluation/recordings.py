@@ -9,7 +9,6 @@ same files.
 from __future__ import annotations
 
 from collections.abc import Iterator
-import configparser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,25 +17,17 @@ from acme_tracking.detections import Detections
 from acme_tracking.evaluation.sequences import (
     image_paths,
     mot_image_folder,
-    number_rows,
     read_image,
     read_otb,
     VISIBLE,
 )
-from acme_tracking.labels import CLASSES, OBJECT, VEHICLE
+from acme_tracking.evaluation.truth_files import kitti_truth, mot_truth
+from acme_tracking.labels import OBJECT
 from acme_tracking.scene import CAMERAS, Scene
 from acme_tracking.sources import DEFAULT_RATE, open_source
 import numpy as np
 
-# Names of the class numbers 1, 2 ... of a MOTChallenge file that does not say.
-MOT_CLASSES = (*CLASSES, VEHICLE)
 OTB_RATE, KITTI_RATE = 30.0, 10.0
-# KITTI's other types (vans, cyclists, trams, DontCare regions) are ignored, as its evaluation does
-# with all but the one that it is about.
-KITTI_CLASSES = {'Car': 'car', 'Truck': 'truck', 'Pedestrian': 'person'}
-# An IGNORED_REGION, KITTI's DontCare, has no identity; regions are numbered from here on, so that
-# every box has one.
-REGION_ID = 1_000_000
 SCENE = 'scene:'
 SCENE_IMAGES, SCENE_DENSITY = 300, 0.3
 # Of the synthetic road, what is less tall than so many pixels is too far away to be judged.
@@ -81,7 +72,7 @@ def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> 
         found = _otb(otb, label)
     elif kitti.is_file() and path.is_dir():
         images = image_paths(path)
-        found = _of_files(KITTI_RATE, images, _kitti_truth(kitti, len(images)))
+        found = _of_files(KITTI_RATE, images, kitti_truth(kitti, len(images)))
     else:
         found = _unlabelled(path)
     return Recording(rate or found.rate, found.images, found.length, found.truth)
@@ -132,68 +123,8 @@ def _mot(folder, classes):
     if not images:
         raise ValueError(f'{folder / mot_image_folder(folder)} holds no images')
     file = folder / 'gt' / 'gt.txt'
-    truth = (_mot_truth(file, len(images), classes or _mot_classes(folder))
-             if file.is_file() else None)
+    truth = mot_truth(file, len(images), classes) if file.is_file() else None
     return _of_files(open_source(str(images[0].parent)).rate, images, truth)
-
-
-def _mot_classes(folder):
-    settings = configparser.ConfigParser()
-    settings.read(folder / 'seqinfo.ini')
-    classes = settings.get('Sequence', 'classes', fallback=' '.join(MOT_CLASSES)).split()
-    if not classes:
-        raise ValueError(f'{folder / "seqinfo.ini"}: classes must name at least one')
-    return classes
-
-
-def _mot_truth(file, length, classes):
-    """Rows: frame, id, left, top, width, height, confidence (0: to be ignored), class."""
-    rows = [[] for _ in range(length)]
-    for row, where in number_rows(file, 6):
-        frame, identity, number = row[0], row[1], (*row[7:8], 1)[0]
-        if not (frame.is_integer() and 1 <= frame <= length):
-            raise ValueError(f'{where}: frame must be from 1 to {length}, got {frame:g}')
-        if not (number.is_integer() and 1 <= number <= len(classes)):
-            raise ValueError(f'{where}: class must be from 1 to {len(classes)} '
-                             f'({", ".join(classes)}), got {number:g}')
-        rows[int(frame) - 1].append((
-            geometry.from_xywh(row[2:6])[0], identity, classes[int(number) - 1],
-            float((*row[6:7], 1)[0] > 0), where))
-    return [_as_truth(objects) for objects in rows]
-
-
-def _kitti_truth(file, length):
-    """Rows: frame, id, type, truncated, occluded, alpha, left, top, right, bottom, 3D ..."""
-    rows = [[] for _ in range(length)]
-    for line, text in enumerate(file.read_text().splitlines(), 1):
-        where, words = f'{file}, line {line}', text.split()
-        if not words:
-            continue
-        try:
-            frame, identity, box = int(words[0]), int(words[1]), [float(x) for x in words[6:10]]
-        except (ValueError, IndexError) as error:
-            raise ValueError(f'{where}: expected frame, id, type and seven numbers or more, '
-                             f'got {text!r}') from error
-        if not 0 <= frame < length or len(box) < 4:
-            raise ValueError(f'{where}: expected a frame from 0 to {length - 1} and a box, '
-                             f'got {text!r}')
-        known = words[2] in KITTI_CLASSES
-        if identity < 0:
-            identity = REGION_ID + len(rows[frame])
-        rows[frame].append((box, identity, KITTI_CLASSES.get(words[2], words[2].lower()),
-                            float(known), where))
-    return [_as_truth(objects) for objects in rows]
-
-
-def _as_truth(objects):
-    if not objects:
-        return Detections.empty()
-    boxes, ids, labels, scores, places = zip(*objects)
-    for box, where in zip(boxes, places):
-        if not geometry.is_proper(box)[0]:
-            raise ValueError(f'{where}: a box must have a width and a height, got '
-                             f'{geometry.to_xywh(box)[0].tolist()}')
-    return Detections(boxes, scores, labels, ids)
 
 
 def _otb(files, label):

@@ -187,26 +187,24 @@ def test_truth_of_other_images(tmp_path, perfect, capsys):
 
 
 def test_truth_in_a_file_beside_the_bag(tmp_path, perfect, capsys):
-    bags = {name: write_scene(tmp_path / name, count=4, truth=name == 'topic')
-            for name in ('topic', 'file')}
-    scene, rows = road(4), []
+    bag, scene, rows = write_scene(tmp_path / 'road', count=4), road(4), []
     for index in range(4):
         true = scene.truth(index)
         for box, identity, label, seen in zip(geometry.to_xywh(true.boxes), true.ids, true.labels,
                                               true.visibility > 0.3):
             rows.append([index + 1, identity, *box, int(seen), CLASSES.index(label) + 1, 1])
-    text = '\n'.join(','.join(map(str, row)) for row in rows)
-    (bags['file'] / 'gt.txt').write_text(text)
-    found = {}
+    (bag / 'gt.txt').write_text('\n'.join(','.join(map(str, row)) for row in rows))
+    found = []
     for name, options in (('topic', ()), ('file', ('--truth', 'gt.txt'))):
-        assert evaluate(bags[name], tmp_path / 'run' / name, '--modes', 'on_demand', *options) == 0
-        found[name] = json.loads((tmp_path / 'run' / name / 'metrics.json').read_text())['modes']
-    assert found['file'] == found['topic'] and found['file']['on_demand']['hota'] > 0
-    (tmp_path / 'gt.txt').write_text(text)
-    assert main(['evaluate', str(tmp_path / 'topic'), str(tmp_path / 'file'), '--out',
-                 str(tmp_path / 'both'), '--truth', str(tmp_path / 'gt.txt')]) == 1
+        assert evaluate(bag, tmp_path / name, '--modes', 'on_demand', '--detections',
+                        tmp_path / 'detections', *options) == 0
+        found.append(json.loads((tmp_path / name / 'metrics.json').read_text())['modes'])
+    assert found[0] == found[1] and found[0]['on_demand']['hota'] > 0
+    other = write_scene(tmp_path / 'other', count=1)
+    assert main(['evaluate', str(bag), str(other), '--out', str(tmp_path / 'both'), '--truth',
+                 str(bag / 'gt.txt')]) == 1
     assert 'is the truth about one bag, got 2 bags' in capsys.readouterr().err
-    assert evaluate(bags['topic'], tmp_path / 'none', '--truth', 'labels') == 1
+    assert evaluate(bag, tmp_path / 'none', '--truth', 'labels') == 1
     assert 'has no topic labels, and there is no file' in capsys.readouterr().err
 
 

@@ -29,6 +29,7 @@ from acme_tracking.messages import (  # noqa: E402
     ns_to_stamp,
 )
 from acme_tracking.scene import Scene  # noqa: E402
+from mp4_files import lasting, write_mp4  # noqa: E402
 from std_msgs.msg import Header, String  # noqa: E402
 
 # Of vision_msgs 4.1, as a ROS 2 Jazzy installation says.
@@ -250,6 +251,17 @@ def test_video_without_truth(tmp_path):
         topic = bag.image_topic()
         assert bag.truth_topic(topic) is None
         assert len(list(bag.images(topic))) == 4 and bag.seconds == pytest.approx(0.3)
+
+
+def test_the_bag_of_a_video_has_its_times(tmp_path):
+    path = write_mp4(tmp_path / 'clip.mp4')
+    lasting(path, [0.1, 1, 0.2, 0.2, 0.2, 0.2])
+    for name, options, offsets in (('own', (), [0, 0.1, 1.1, 1.3, 1.5, 1.7]),
+                                   ('given', ('--rate', '5'), [0, 0.2, 0.4, 0.6, 0.8, 1.0])):
+        assert main(['bag', 'make', str(path), str(tmp_path / name), *options]) == 0
+        with BagReader(tmp_path / name) as bag:
+            stamps = [stamp for stamp, _, _ in bag.images('/image_raw')]
+        assert [(stamp - START) / 1e9 for stamp in stamps] == offsets
 
 
 @pytest.mark.parametrize('row, words', [

@@ -113,7 +113,8 @@ def _write_images(topics, recording, count):
     total = min(filter(None, (recording.length, count)), default=None)
     written = 0
     for index, image in enumerate(tqdm(images, total=total, unit='image')):
-        stamp = START + round(index * 1e9 / recording.rate)
+        offset = recording.offset()
+        stamp = START + (round(index * 1e9 / recording.rate) if offset is None else offset)
         truth = recording.truth[index] if recording.truth is not None else None
         topics.write(stamp, image, truth)
         written += 1

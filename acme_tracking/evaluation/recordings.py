@@ -8,8 +8,8 @@ same files.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acme_tracking import geometry
@@ -41,13 +41,15 @@ class Recording:
 
     rate: images per second.  images: BGR uint8 (H, W, 3), in order, to be iterated once.  length:
     how many, None when a video does not say.  truth: the objects of every image with their ids,
-    score 1 (0 for those that scoring is to ignore); None where nobody labelled.
+    score 1 (0 for those that scoring is to ignore); None where nobody labelled.  offset: gives
+    when the latest image was taken, nanoseconds since the first, None where they follow at `rate`.
     """
 
     rate: float
     images: Iterator[np.ndarray]
     length: int | None = None
     truth: list[Detections] | None = None
+    offset: Callable[[], int | None] = lambda: None
 
 
 def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> Recording:
@@ -56,10 +58,9 @@ def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> 
 
     'scene:CAMERA:SEED:IMAGES' is `rendered_road`; the last two may be left out.
 
-    rate: images per second; 0 for that of the source.  classes: names of the class numbers 1, 2
-    and so on of a MOTChallenge file (default: those of its seqinfo.ini, or MOT_CLASSES).  label:
-    the class of an OTB object.  Raises FileNotFoundError for a missing path, and ValueError,
-    naming file and line, for malformed labels.
+    rate: images per second; 0 for that of the source, and a video's own times.  classes: those of
+    `mot_truth`.  label: the class of an OTB object.  Raises FileNotFoundError for a missing path,
+    and ValueError, naming file and line, for malformed labels.
     """
     if str(path).startswith(SCENE):
         return _scene(str(path), rate)
@@ -75,7 +76,7 @@ def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> 
         found = _of_files(KITTI_RATE, images, kitti_truth(kitti, len(images)))
     else:
         found = _unlabelled(path)
-    return Recording(rate or found.rate, found.images, found.length, found.truth)
+    return replace(found, rate=rate, offset=lambda: None) if rate else found
 
 
 def rendered_road(camera: str, seed: int = 0, length: int = SCENE_IMAGES,
@@ -115,7 +116,7 @@ def _unlabelled(path):
     def images():
         while (image := source.read()) is not None:
             yield image
-    return Recording(source.rate, images())
+    return Recording(source.rate, images(), offset=lambda: source.offset)
 
 
 def _mot(folder, classes):

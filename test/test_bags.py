@@ -1,5 +1,7 @@
 """Bags: written, read back by this package and by other readers, and in every broken state."""
 import sqlite3
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -31,6 +33,7 @@ from acme_tracking.messages import (  # noqa: E402
 from acme_tracking.scene import Scene  # noqa: E402
 from mp4_files import lasting, write_mp4  # noqa: E402
 from std_msgs.msg import Header, String  # noqa: E402
+from test_sources import write_video  # noqa: E402
 
 # Of vision_msgs 4.1, as a ROS 2 Jazzy installation says.
 HASHES = {
@@ -262,6 +265,21 @@ def test_the_bag_of_a_video_has_its_times(tmp_path):
         with BagReader(tmp_path / name) as bag:
             stamps = [stamp for stamp, _, _ in bag.images('/image_raw')]
         assert [(stamp - START) / 1e9 for stamp in stamps] == offsets
+
+
+def test_a_broken_video_is_one_line(tmp_path, caplog):
+    path = write_mp4(tmp_path / 'clip.mp4')
+    path.write_bytes(path.read_bytes()[:300])
+    # in a process of its own, as FFmpeg asks only once whether it shall be quiet
+    result = subprocess.run([sys.executable, '-m', 'acme_tracking', 'bag', 'make', path,
+                             tmp_path / 'bag'], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr == f'acme_tracking bag: {path} is not a video that OpenCV reads\n'
+    whole = write_video(tmp_path / 'clip.avi', count=50).read_bytes()
+    (tmp_path / 'clip.avi').write_bytes(whole[:len(whole) // 2])
+    assert main(['bag', 'make', str(tmp_path / 'clip.avi'), str(tmp_path / 'bag')]) == 0
+    said, = caplog.messages
+    assert 'clip.avi ended early: ' in said and 'of 50 images' in said
 
 
 @pytest.mark.parametrize('row, words', [

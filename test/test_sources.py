@@ -115,14 +115,13 @@ def test_video_is_read_to_its_end_and_again(tmp_path):
     source.close()
 
 
-def test_a_video_that_is_cut_short_says_how_much_came(tmp_path, caplog):
+def test_a_video_that_is_cut_short_says_how_much_came(tmp_path):
     whole, cut = write_video(tmp_path / 'whole.avi', count=50), tmp_path / 'cut.avi'
     cut.write_bytes(whole.read_bytes()[:whole.stat().st_size // 2])
     source = open_source(str(cut))
     count = len(levels(source))
     assert 0 < count < 40
     assert source.ended_early == f'{count} of 50 images'
-    assert source.ended_early in caplog.text and 'cut.avi' in caplog.text
     source.restart()
     assert source.ended_early == ''
     assert open_source(str(whole)).ended_early == ''

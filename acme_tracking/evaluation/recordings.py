@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+import logging
 from pathlib import Path
 
 from acme_tracking import geometry
@@ -26,6 +27,8 @@ from acme_tracking.labels import OBJECT
 from acme_tracking.scene import CAMERAS, Scene
 from acme_tracking.sources import DEFAULT_RATE, open_source
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 OTB_RATE, KITTI_RATE = 30.0, 10.0
 SCENE = 'scene:'
@@ -116,6 +119,8 @@ def _unlabelled(path):
     def images():
         while (image := source.read()) is not None:
             yield image
+        if source.ended_early:
+            logger.warning('%s ended early: %s', path, source.ended_early)
     return Recording(source.rate, images(), offset=lambda: source.offset)
 
 

@@ -59,8 +59,9 @@ class CameraParameters(ConfinedParameters):
         'or path of a device, a URL (rtsp://, http:// ...), or gstreamer: and a pipeline that '
         'ends in appsink.', applies='configure', opens=True)
     rate: float = parameter(
-        0.0, f'Images per second, at least {LOWEST_RATE:g}; 0 for the rate of the source. A live '
-        'source is thinned to it.', minimum=0.0, maximum=HIGHEST_RATE)
+        0.0, f'Images per second, at least {LOWEST_RATE:g}; 0 for the rate of the source, or the '
+        'times that a video has of its own. A live source is thinned to it.', minimum=0.0,
+        maximum=HIGHEST_RATE)
     loop: bool = parameter(False, 'Begin again at the end of a recorded source.')
     on_end: str = parameter(
         'exit', 'At the end of the source end the process (with exit status 1 when images are '

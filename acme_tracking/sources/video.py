@@ -1,7 +1,7 @@
 """A video file as a source."""
 from __future__ import annotations
 
-import logging
+import os
 from pathlib import Path
 
 from acme_tracking.sources.pacing import period_ns
@@ -12,8 +12,9 @@ import cv2
 COUNTED = {'.avi', '.m4v', '.mov', '.mp4'}
 # So many may be missing without a word: an edit list or the last reordered image.
 TOLERATED = 2
-
-logger = logging.getLogger(__name__)
+# FFmpeg then says nothing of its own about a broken file, beside what is said here; read when the
+# first is opened.
+QUIET = 'OPENCV_FFMPEG_LOGLEVEL', '-8'
 
 
 class VideoSource(Source):
@@ -44,12 +45,12 @@ class VideoSource(Source):
             self.offset = self._offset_of(round(1e6 * self._capture.get(cv2.CAP_PROP_POS_MSEC)))
         elif 0 < self._count < self._announced - TOLERATED and not self.ended_early:
             self.ended_early = f'{self._count} of {self._announced} images'
-            logger.warning('%s ended early: %s', self._path, self.ended_early)
         return image
 
     def restart(self):
         """Open the file again, which is exact where seeking is not."""
         self.close()
+        os.environ.setdefault(*QUIET)
         self._capture = cv2.VideoCapture(str(self._path))
         if not self._capture.isOpened():
             raise self._no_video()

@@ -463,6 +463,16 @@ def test_a_recording_in_several_files(split, described):
     assert recorded(bag) == EXPECTED
 
 
+def test_metadata_of_other_topics_is_said(tmp_path):
+    bag = write(tmp_path / 'bag', {'/image_raw': images(range(6))})
+    metadata = bag / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace('reliability: reliable',
+                                                     'reliability: best_effort'))
+    with pytest.raises(ValueError, match='announces 6 messages, but its topics are not those'):
+        recorded(bag)
+    assert recorded(bag / 'bag.mcap') == EXPECTED
+
+
 def test_recordings_that_are_not_one_are_not_mixed(tmp_path, capsys):
     for name in 'monday_0', 'monday_1', 'tuesday_0':
         bag = write(tmp_path / name, {'/image_raw': images([1])})

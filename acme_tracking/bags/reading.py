@@ -158,7 +158,9 @@ class BagReader:
 
     def messages(self, topic: str, start: int | None = None, stop: int | None = None) -> Iterator:
         """Yield (message, time of the recording in nanoseconds) of a topic, if there is one."""
+        announced = 0
         for connection in self._connections(topic):
+            announced += connection.msgcount
             ours = typestore().hash_rihs01(connection.msgtype)
             if connection.digest.startswith('RIHS01_') and connection.digest != ours:
                 raise ValueError(f'{self.path}, {topic}: {connection.msgtype} is defined '
@@ -168,12 +170,17 @@ class BagReader:
             with self._readable():
                 item = next(recorded, None)
                 if item is None:
-                    return
+                    break
+                announced = 0
                 connection, time, data = item
                 if data[:4] == ZSTD:
                     data = zstd.decompress(data)
                 message = typestore().deserialize_cdr(data, connection.msgtype)
             yield message, time
+        if announced and start is stop is None:
+            # the library passes over files whose topics have another QoS than metadata.yaml says
+            raise ValueError(f'{self.path}, {topic}: metadata.yaml announces {announced} messages, '
+                             'but its topics are not those of the files: try one of the files')
 
     def _connections(self, topic=None):
         return [item for reader in self._readers for item in reader.connections

@@ -179,8 +179,9 @@ class BagReader:
             yield message, time
         if announced and start is stop is None:
             # the library passes over files whose topics have another QoS than metadata.yaml says
-            raise ValueError(f'{self.path}, {topic}: metadata.yaml announces {announced} messages, '
-                             'but its topics are not those of the files: try one of the files')
+            raise ValueError(f'{self.path}, {topic}: metadata.yaml announces {announced} '
+                             'messages, but its topics are not those of the files: try one of '
+                             'the files')
 
     def _connections(self, topic=None):
         return [item for reader in self._readers for item in reader.connections

@@ -36,4 +36,4 @@ audit: env  ## look up known faults of what is locked, where their data base can
 	@.venv/bin/uv tool run pip-audit==2.10.1 --strict --disable-pip --requirement requirements/lock.txt
 
 clean:  ## remove .venv and everything that the targets made
-	rm -rf .venv out build install log *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv out build install log *.egg-info .pytest_cache .ruff_cache .hypothesis

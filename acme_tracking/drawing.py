@@ -11,8 +11,12 @@ import numpy as np
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Hues this far apart on the colour circle stay distinct for neighbouring ids (golden ratio).
 HUE_STEP = 0.618
-# Text is drawn for an image this high, and scaled for others.
-REFERENCE_HEIGHT = 480
+# Lines and text are drawn for an image of this size, and scaled for others, but never so small
+# that nobody could read them.
+REFERENCE_WIDTH, REFERENCE_HEIGHT = 640, 480
+SMALLEST_SCALE = 0.8
+# From OpenCV 5 on letters have strokes of their own, and a thickness of 2 makes them bold.
+THICKNESS = 0.0 if hasattr(cv2, 'FontFace') else 0.9
 UNSURE = 0.5
 
 
@@ -31,7 +35,7 @@ def draw_tracks(image: np.ndarray, tracks: Detections, note: str = '') -> np.nda
     drawn too, all in one colour.  `note` is written in the corner of the image.
     """
     canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
-    scale = max(0.8, canvas.shape[0] / REFERENCE_HEIGHT)
+    scale = _scale_of(canvas)
     ids = [None] * len(tracks) if tracks.ids is None else tracks.ids.tolist()
     for box, score, label, track_id in zip(tracks.boxes, tracks.scores, tracks.labels, ids):
         left, top, right, bottom = (int(round(float(edge))) for edge in box)
@@ -47,13 +51,18 @@ def draw_tracks(image: np.ndarray, tracks: Detections, note: str = '') -> np.nda
 def draw_labels(image: np.ndarray, boxes: np.ndarray, labels) -> np.ndarray:
     """Return a copy of the image with labelled boxes (N, 4), a colour for each class."""
     canvas = image.copy()
-    scale = max(0.8, canvas.shape[0] / REFERENCE_HEIGHT)
+    scale = _scale_of(canvas)
     for box, label in zip(boxes, labels):
         edges = tuple(int(round(float(edge))) for edge in box)
         color = color_of(zlib.crc32(str(label).encode()) % 1000)
         _draw_box(canvas, edges, color, scale, corners=False)
         _draw_label(canvas, str(label), edges[:2], color, scale)
     return canvas
+
+
+def _scale_of(canvas):
+    height, width = canvas.shape[:2]
+    return max(SMALLEST_SCALE, min(height / REFERENCE_HEIGHT, width / REFERENCE_WIDTH))
 
 
 def _draw_box(canvas, box, color, scale, corners):
@@ -71,7 +80,8 @@ def _draw_box(canvas, box, color, scale, corners):
 
 def _draw_label(canvas, text, anchor, color, scale):
     """Write on a plate standing on `anchor`, its lower left corner, kept inside the image."""
-    font_scale, thickness, margin = 0.42 * scale, max(1, round(0.9 * scale)), round(2 * scale)
+    font_scale, margin = 0.42 * scale, round(2 * scale)
+    thickness = max(1, round(THICKNESS * scale))
     (width, height), baseline = cv2.getTextSize(text, FONT, font_scale, thickness)
     plate_width, plate_height = width + 2 * margin, height + baseline + margin
     left = int(np.clip(anchor[0], 0, max(0, canvas.shape[1] - plate_width)))

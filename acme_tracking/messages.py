@@ -14,6 +14,7 @@ from acme_tracking.detections import Detections
 from acme_tracking.files import read_yaml
 from acme_tracking.geometry import from_center, to_center
 from acme_tracking.interfaces import ensure_vision_msgs
+from acme_tracking.sources.encodings import decode, decode_file, VIEWS
 from builtin_interfaces.msg import Time
 import cv2
 import numpy as np
@@ -31,14 +32,6 @@ LARGEST_CALIBRATION = 2**16  # bytes of a file, which has two hundred numbers at
 LONGEST_NAME = 256  # of a class, in characters
 # Pixels: no image is so large, and areas beyond overflow.
 LARGEST = 1e6
-# Encodings with one byte per channel: how many channels, and how to see them as BGR or gray.
-_VIEWS = {
-    'mono8': (1, (..., 0)),
-    'bgr8': (3, ...),
-    'rgb8': (3, (..., slice(None, None, -1))),
-    'bgra8': (4, (..., slice(0, 3))),
-    'rgba8': (4, (..., slice(2, None, -1))),
-}
 
 
 def stamp_to_ns(stamp) -> int:
@@ -54,59 +47,22 @@ def ns_to_stamp(ns: int) -> Time:
 
 def image_from_msg(msg: Image) -> np.ndarray:
     """
-    Return a sensor_msgs/Image as uint8 BGR (H, W, 3), or gray (H, W) for mono8.
+    Return a sensor_msgs/Image as uint8 BGR (H, W, 3), or gray (H, W), not to be written to.
 
-    bgr8, rgb8, mono8, bgra8 and rgba8 give a read-only view of the message's data, without a copy:
-    for rgb8 the view runs backwards over the channels, so `view[..., ::-1]` is the plain RGB.
-    Every other encoding goes through cv_bridge, where that is installed.
+    Which encodings can be read, and which without a copy, is told by `sources.encodings`.
     """
-    if msg.encoding not in _VIEWS:
-        return _image_through_cv_bridge(msg)
-    channels, channel_order = _VIEWS[msg.encoding]
-    _check_layout(msg, msg.width * channels)
-    pixels = np.ndarray((msg.height, msg.width, channels), np.uint8, buffer=msg.data,
-                        strides=(msg.step, channels, 1))
-    pixels.flags.writeable = False
-    return pixels[channel_order]
-
-
-def _check_layout(msg, row_bytes):
-    size = f'{msg.width} x {msg.height} image in {msg.encoding or "no encoding"!r}'
-    if msg.width == 0 or msg.height == 0:
-        raise ValueError(f'an image must have a width and a height, got a {size}')
-    if msg.step < row_bytes:
-        raise ValueError(f'a {size} needs a step of {row_bytes} or more, got {msg.step}')
-    if len(msg.data) < msg.step * msg.height:
-        raise ValueError(f'a {size} with step {msg.step} needs {msg.step * msg.height} bytes of '
-                         f'data, got {len(msg.data)}')
-
-
-def _image_through_cv_bridge(msg):
-    _check_layout(msg, msg.width)
-    if msg.is_bigendian and any(depth in msg.encoding for depth in ('16', '32', '64')):
-        raise ValueError(f'encoding {msg.encoding!r} in big-endian order is not supported, '
-                         'only little-endian')
-    try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except ImportError:
-        raise ValueError(f'encoding {msg.encoding!r} needs cv_bridge, which is not installed; '
-                         f'without it: {", ".join(_VIEWS)}') from None
-    try:
-        return CvBridge().imgmsg_to_cv2(msg, desired_encoding='bgr8')
-    except CvBridgeError as error:
-        raise ValueError(f'cv_bridge cannot convert encoding {msg.encoding!r}: {error}') from error
+    return decode(msg.encoding, msg.data, msg.width, msg.height, msg.step, bool(msg.is_bigendian))
 
 
 def image_to_msg(image: np.ndarray, header, encoding: str = 'bgr8') -> Image:
     """
     Return a uint8 image (H, W), (H, W, 3) or (H, W, 4) as a sensor_msgs/Image, with one copy.
 
-    `encoding` says what the channels are (one of bgr8, rgb8, mono8, bgra8, rgba8); nothing is
-    converted.
+    `encoding` says what the channels are (one of `encodings.VIEWS`); nothing is converted.
     """
-    if encoding not in _VIEWS:
-        raise ValueError(f'encoding must be one of {", ".join(_VIEWS)}, got {encoding!r}')
-    channels = _VIEWS[encoding][0]
+    if encoding not in VIEWS:
+        raise ValueError(f'encoding must be one of {", ".join(VIEWS)}, got {encoding!r}')
+    channels = VIEWS[encoding][0]
     shaped = image.ndim == 3 and image.shape[2] == channels or image.ndim == 2 and channels == 1
     if image.dtype != np.uint8 or not shaped or not image.size:
         raise ValueError(f'{encoding} needs a uint8 image with {channels} channel(s), '
@@ -120,14 +76,19 @@ def image_to_msg(image: np.ndarray, header, encoding: str = 'bgr8') -> Image:
 
 
 def image_from_compressed(msg: CompressedImage) -> np.ndarray:
-    """Decode a sensor_msgs/CompressedImage (jpeg, png, whatever OpenCV reads) to BGR (H, W, 3)."""
-    if 'compressedDepth' in msg.format:
+    """
+    Decode a sensor_msgs/CompressedImage (jpeg, png, webp, what OpenCV reads) to BGR (H, W, 3).
+
+    `format` is a word such as jpeg, or as image_transport writes it, 'ENCODING; jpeg compressed'.
+    Of the colours the file is believed: what stands after `compressed` changes nothing.
+    """
+    encoding, _, compression = msg.format.rpartition(';')
+    if 'compressedDepth' in compression:
         raise ValueError(f'compressed format {msg.format!r} is a depth image, not a picture')
-    data = np.frombuffer(msg.data, np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(data, flags) if data.size else None
+    image = decode_file(msg.data, encoding.strip())
     if image is None:
-        raise ValueError(f'cannot decode {data.size} bytes of compressed format {msg.format!r}')
+        raise ValueError(f'cannot decode {len(msg.data)} bytes of compressed format '
+                         f'{msg.format!r}')
     return image
 
 

@@ -1,10 +1,11 @@
 """
 Measures delivery and latency of images between two processes, stock and with our transport.
 
-A publisher and a subscriber process at 30 images per second, best effort, as camera and tracker
-are.  Latency is from the stamp, taken before the message is built, to the image as an array in the
-subscriber.  Stock and ours take turns, and the median over the rounds counts, so that other load
-on the machine meets both.  The last line is JSON.
+A publisher and a subscriber process at 30 images per second: reliable images are offered and best
+effort is asked for, as camera and tracker do.  Latency is from the stamp, taken before the message
+is built, to the image as an array in the subscriber.  Stock, ours, and ours with a publisher that
+offers no more than best effort take turns, and the median over the rounds counts, so that other
+load on the machine meets all.  The last line is JSON.
 
     .venv/bin/python benchmark/transport.py
 """
@@ -18,6 +19,7 @@ import time
 import numpy as np
 
 SIZES = {'480p': (640, 480), '720p': (1280, 720), '1080p': (1920, 1080)}
+OFFERS = 'reliable', 'best_effort'
 RATE = 30.0
 SETTLE = 1.0  # seconds after discovery, and for images on their way at the end
 
@@ -29,10 +31,13 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--images', type=int, default=150, help='per round and set-up')
     parser.add_argument('--role', choices=('publisher', 'subscriber'), help=argparse.SUPPRESS)
+    parser.add_argument('--offer', choices=OFFERS, default=OFFERS[0], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.role:
-        run = publish if arguments.role == 'publisher' else subscribe
-        run(*SIZES[arguments.sizes[0]], arguments.images)
+    size = SIZES[arguments.sizes[0]]
+    if arguments.role == 'publisher':
+        publish(*size, arguments.images, arguments.offer)
+    elif arguments.role == 'subscriber':
+        subscribe(*size, arguments.images)
     else:
         benchmark(arguments.sizes, arguments.rounds, arguments.images)
 
@@ -42,23 +47,27 @@ def benchmark(sizes, rounds, images):
     from acme_tracking.transport import environment
 
     plain = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    setups = {'stock': plain, 'ours': {**plain, **environment(plain)}}
-    print(f'{rounds} rounds of {images} images at {RATE:.0f} per second, best effort, medians')
-    print(f'{"":8}{"stock":>9}{"p50":>10}{"p95":>10}{"ours":>9}{"p50":>10}{"p95":>10}{"ratio":>8}')
+    ours = {**plain, **environment(plain)}
+    setups = {'stock': (plain, 'reliable'), 'ours': (ours, 'reliable'),
+              'lossy': (ours, 'best_effort')}
+    print(f'{rounds} rounds of {images} images at {RATE:.0f} per second, medians')
+    print(' ' * 8 + ''.join(f'{name:>9}{"p50":>10}{"p95":>10}' for name in setups)
+          + f'{"ours/stock":>12}{"ours/lossy":>12}')
     report = {}
     for size in sizes:
         measured = {name: [] for name in setups}
         for _ in range(rounds):
-            for name, variables in setups.items():
-                measured[name].append(measure(size, images, variables))
+            for name, setup in setups.items():
+                measured[name].append(measure(size, images, *setup))
         report[size] = summarize(measured, images)
         print_row(size, report[size])
     print(json.dumps(report))
 
 
-def measure(size, images, variables):
+def measure(size, images, variables, offer):
     """Run one pair of processes and return the latencies that arrived, in ms."""
-    command = [sys.executable, __file__, '--sizes', size, '--images', str(images), '--role']
+    command = [sys.executable, __file__, '--sizes', size, '--images', str(images), '--offer',
+               offer, '--role']
     with subprocess.Popen([*command, 'publisher'], env=variables) as publisher:
         try:
             subscriber = subprocess.run(
@@ -70,7 +79,7 @@ def measure(size, images, variables):
 
 
 def summarize(rounds, images):
-    """Return delivery (share), p50 and p95 (ms) of each set-up, and the ratio of the p50."""
+    """Return delivery (share), p50 and p95 (ms) of each set-up, and ratios of the p50."""
     result = {}
     for name, latencies in rounds.items():
         quantiles = [np.percentile(r, (50, 95)) for r in latencies if r] or [(np.nan, np.nan)]
@@ -78,8 +87,10 @@ def summarize(rounds, images):
         result[name] = {
             'delivery': round(float(np.median([len(r) / images for r in latencies])), 4),
             'p50_ms': finite(p50), 'p95_ms': finite(p95)}
-    stock, ours = result['stock']['p50_ms'], result['ours']['p50_ms']
-    result['ratio_p50'] = round(ours / stock, 3) if stock and ours else None
+    ours = result['ours']['p50_ms']
+    for name, other in (('ratio_p50', 'stock'), ('ratio_reliable', 'lossy')):
+        theirs = result[other]['p50_ms']
+        result[name] = round(ours / theirs, 3) if theirs and ours else None
     return result
 
 
@@ -91,23 +102,24 @@ def finite(value):
 def print_row(size, row):
     """Print one line of the table."""
     cells = ''
-    for name in 'stock', 'ours':
+    for name in 'stock', 'ours', 'lossy':
         p50, p95 = (f'{row[name][key]} ms' for key in ('p50_ms', 'p95_ms'))
         cells += f'{row[name]["delivery"]:9.0%}{p50:>10}{p95:>10}'
-    print(f'{size:8}{cells}{row["ratio_p50"]!s:>8}', flush=True)
+    print(f'{size:8}{cells}{row["ratio_p50"]!s:>12}{row["ratio_reliable"]!s:>12}', flush=True)
 
 
-def publish(width, height, images):
+def publish(width, height, images, offer):
     """Publish `images` random images once a subscriber is there."""
     from acme_tracking.messages import image_to_msg, ns_to_stamp
+    from acme_tracking.nodes.quality import IMAGE_QOS, OFFERED_IMAGE_QOS
     import rclpy
-    from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
 
     rclpy.init()
     node = rclpy.create_node('publisher')
-    publisher = node.create_publisher(Image, 'benchmark_image', qos_profile_sensor_data)
+    publisher = node.create_publisher(
+        Image, 'benchmark_image', OFFERED_IMAGE_QOS if offer == OFFERS[0] else IMAGE_QOS)
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     while not publisher.get_subscription_count():
         time.sleep(0.01)
@@ -124,8 +136,8 @@ def publish(width, height, images):
 def subscribe(width, height, images):
     """Receive until the publisher has gone; print the latencies in ms as JSON."""
     from acme_tracking.messages import image_from_msg, stamp_to_ns
+    from acme_tracking.nodes.quality import IMAGE_QOS
     import rclpy
-    from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
     rclpy.init()
@@ -137,7 +149,7 @@ def subscribe(width, height, images):
         latencies.append((time.monotonic_ns() - stamp_to_ns(message.header.stamp)) / 1e6)
 
     subscription = node.create_subscription(
-        Image, 'benchmark_image', receive, qos_profile_sensor_data)
+        Image, 'benchmark_image', receive, IMAGE_QOS)
     deadline = time.monotonic() + 30.0 + images / RATE
     seen = 0
     while time.monotonic() < deadline and (subscription.get_publisher_count() or not seen):

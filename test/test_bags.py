@@ -1,6 +1,7 @@
 """Bags: written, read back by this package and by other readers, and in every broken state."""
-import shutil
 import sqlite3
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from acme_tracking.bags.topics import (  # noqa: E402
     RELIABLE_QOS,
     typestore,
 )
-from acme_tracking.bags.writing import BagWriter  # noqa: E402
+from acme_tracking.bags.writing import BagWriter, serialize  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.cli.bag import START  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
@@ -30,7 +31,9 @@ from acme_tracking.messages import (  # noqa: E402
     ns_to_stamp,
 )
 from acme_tracking.scene import Scene  # noqa: E402
+from mp4_files import lasting, write_mp4  # noqa: E402
 from std_msgs.msg import Header, String  # noqa: E402
+from test_sources import write_video  # noqa: E402
 
 # Of vision_msgs 4.1, as a ROS 2 Jazzy installation says.
 HASHES = {
@@ -188,7 +191,7 @@ def test_metadata_is_what_rosbag2_play_expects(mot, tmp_path, storage):
               for item in metadata['topics_with_message_count']}
     qos, = topics['/image_raw']['offered_qos_profiles']
     assert (qos['reliability'], qos['durability'], qos['history'], qos['depth']) == (
-        'best_effort', 'volatile', 'keep_last', 5)
+        'reliable', 'volatile', 'keep_last', 5)
     assert qos['deadline'] == {'sec': 9223372036, 'nsec': 854775807}
     assert topics['/ground_truth']['type_description_hash'] == (
         f'RIHS01_{HASHES["Detection2DArray"]}')
@@ -251,6 +254,32 @@ def test_video_without_truth(tmp_path):
         topic = bag.image_topic()
         assert bag.truth_topic(topic) is None
         assert len(list(bag.images(topic))) == 4 and bag.seconds == pytest.approx(0.3)
+
+
+def test_the_bag_of_a_video_has_its_times(tmp_path):
+    path = write_mp4(tmp_path / 'clip.mp4')
+    lasting(path, [0.1, 1, 0.2, 0.2, 0.2, 0.2])
+    for name, options, offsets in (('own', (), [0, 0.1, 1.1, 1.3, 1.5, 1.7]),
+                                   ('given', ('--rate', '5'), [0, 0.2, 0.4, 0.6, 0.8, 1.0])):
+        assert main(['bag', 'make', str(path), str(tmp_path / name), *options]) == 0
+        with BagReader(tmp_path / name) as bag:
+            stamps = [stamp for stamp, _, _ in bag.images('/image_raw')]
+        assert [(stamp - START) / 1e9 for stamp in stamps] == offsets
+
+
+def test_a_broken_video_is_one_line(tmp_path, caplog):
+    path = write_mp4(tmp_path / 'clip.mp4')
+    path.write_bytes(path.read_bytes()[:300])
+    # in a process of its own, as FFmpeg asks only once whether it shall be quiet
+    result = subprocess.run([sys.executable, '-m', 'acme_tracking', 'bag', 'make', path,
+                             tmp_path / 'bag'], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr == f'acme_tracking bag: {path} is not a video that OpenCV reads\n'
+    whole = write_video(tmp_path / 'clip.avi', count=50).read_bytes()
+    (tmp_path / 'clip.avi').write_bytes(whole[:len(whole) // 2])
+    assert main(['bag', 'make', str(tmp_path / 'clip.avi'), str(tmp_path / 'bag')]) == 0
+    said, = caplog.messages
+    assert 'clip.avi ended early: ' in said and 'of 50 images' in said
 
 
 @pytest.mark.parametrize('row, words', [
@@ -380,18 +409,119 @@ def test_another_definition_of_a_type_is_refused(tmp_path):
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
     kind, qos, messages = images([1])
-    messages[0][1].encoding = 'bayer_rggb8'
+    messages[0][1].encoding = '32FC1'
     bag = write(tmp_path / 'bag', {'/image_raw': (kind, qos, messages)})
-    with BagReader(bag) as reader, pytest.raises(ValueError, match='bag, /image_raw: .*bayer'):
+    with BagReader(bag) as reader, pytest.raises(ValueError, match='bag, /image_raw: .*32FC1'):
         list(reader.images('/image_raw'))
 
 
-def test_a_single_file_is_a_bag_too(mot, tmp_path):
-    assert main(['bag', 'make', str(mot), str(tmp_path / 'bag')]) == 0
-    alone = tmp_path / 'alone.mcap'
-    shutil.copy(tmp_path / 'bag' / 'bag.mcap', alone)
-    with BagReader(alone) as bag:
-        assert bag.name == 'alone' and len(list(bag.images(bag.image_topic()))) == 6
+def recorded(path):
+    """Return (stamp, brightness of the first pixel) of all images of a bag, in their order."""
+    with BagReader(path) as bag:
+        read = [(stamp, int(image[0, 0, 0])) for stamp, _, image in bag.images(bag.image_topic())]
+        assert bag.topics[0].count == len(read)
+        assert bag.seconds == pytest.approx((len(read) - 1) * 1e-9, abs=1.5e-9)
+    return read
+
+
+EXPECTED = [(number, int(IMAGES[number][0, 0, 0])) for number in range(6)]
+
+
+@pytest.mark.parametrize('storage, suffix', [('mcap', '.mcap'), ('sqlite3', '.db3')])
+def test_files_are_a_bag_without_metadata(tmp_path, storage, suffix):
+    bag = write(tmp_path / 'bag', {'/image_raw': images(range(6))}, storage)
+    (bag / 'metadata.yaml').unlink()
+    assert recorded(bag) == recorded(bag / f'bag{suffix}') == EXPECTED
+    with BagReader(bag / f'bag{suffix}') as alone:
+        assert alone.name == 'bag'
+
+
+@pytest.fixture(params=['mcap', 'sqlite3'])
+def split(request, tmp_path):
+    """Give a recording in three files, the last without messages, and its metadata."""
+    kind, qos, messages = images(range(6))
+    parts = [write(tmp_path / f'part_{number}', {'/image_raw': (kind, qos, piece)}, request.param)
+             for number, piece in enumerate((messages[:4], messages[4:], []))]
+    (tmp_path / 'bag').mkdir()
+    for number, part in zip((9, 10, 11), parts):  # in the order of numbers, not of letters
+        file, = (path for path in part.iterdir() if path.suffix != '.yaml')
+        file.rename(tmp_path / 'bag' / f'bag_{number}{file.suffix}')
+    metadata = yaml.safe_load((parts[0] / 'metadata.yaml').read_text())
+    information = metadata['rosbag2_bagfile_information']
+    information['relative_file_paths'] = [f'bag_{number}{file.suffix}' for number in (9, 10, 11)]
+    information['message_count'] = 6
+    information['duration']['nanoseconds'] = 5
+    information['topics_with_message_count'][0]['message_count'] = 6
+    return tmp_path / 'bag', metadata
+
+
+@pytest.mark.parametrize('described', [False, True])
+def test_a_recording_in_several_files(split, described):
+    bag, metadata = split
+    if described:
+        (bag / 'metadata.yaml').write_text(yaml.safe_dump(metadata))
+    assert recorded(bag) == EXPECTED
+
+
+def test_metadata_of_other_topics_is_said(tmp_path):
+    bag = write(tmp_path / 'bag', {'/image_raw': images(range(6))})
+    metadata = bag / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace('reliability: reliable',
+                                                     'reliability: best_effort'))
+    with pytest.raises(ValueError, match='announces 6 messages, but its topics are not those'):
+        recorded(bag)
+    assert recorded(bag / 'bag.mcap') == EXPECTED
+
+
+def test_recordings_that_are_not_one_are_not_mixed(tmp_path, capsys):
+    for name in 'monday_0', 'monday_1', 'tuesday_0':
+        bag = write(tmp_path / name, {'/image_raw': images([1])})
+        (bag / f'{name}.mcap').rename(tmp_path / f'{name}.mcap')
+    assert main(['bag', 'info', str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert 'holds 2 recordings (monday.mcap, tuesday.mcap)' in said and said.count('\n') == 1
+    (tmp_path / 'drive.bag').touch()
+    assert main(['bag', 'info', str(tmp_path / 'drive.bag')]) == 1
+    assert 'drive.bag is no bag: expected a folder, or' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('mode, described', [
+    ('message', True), ('message', False), ('file', True), ('storage', True), ('storage', False)])
+def test_compressed_recordings(tmp_path, mode, described):
+    from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+    kind, qos, messages = images(range(6))
+    writer = Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode[mode.upper()], CompressionFormat.ZSTD)
+    with writer:
+        topic = writer.add_connection('/image_raw', kind, typestore=typestore(),
+                                      offered_qos_profiles=[qos])
+        for time, message in messages:
+            writer.write(topic, time, serialize(message, kind))
+    if not described:
+        (tmp_path / 'bag' / 'metadata.yaml').unlink()
+    assert recorded(tmp_path / 'bag') == EXPECTED
+
+
+@pytest.mark.parametrize('compression', ['NONE', 'LZ4', 'ZSTD'])
+@pytest.mark.parametrize('indexed', [True, False])
+def test_recordings_of_other_tools(tmp_path, compression, indexed):
+    """Foxglove and others write files without what rosbag2 adds to a channel, or an index."""
+    mcap = pytest.importorskip('mcap.writer')
+    kind, _, messages = images(range(6))
+    with open(tmp_path / 'drive.mcap', 'wb') as file:
+        writer = mcap.Writer(file, compression=mcap.CompressionType[compression],
+                             use_statistics=indexed, use_summary_offsets=indexed,
+                             index_types=mcap.IndexType.ALL if indexed else mcap.IndexType.NONE,
+                             repeat_channels=indexed, repeat_schemas=indexed)
+        writer.start('ros2', 'some tool')
+        schema = writer.register_schema(
+            kind, 'ros2msg', typestore().generate_msgdef(kind, ros_version=2)[0].encode())
+        channel = writer.register_channel('/image_raw', 'cdr', schema)
+        for number, (time, message) in enumerate(messages):
+            writer.add_message(channel, time, serialize(message, kind), time, number)
+        writer.finish()
+    assert recorded(tmp_path) == recorded(tmp_path / 'drive.mcap') == EXPECTED
 
 
 @pytest.mark.parametrize('option, value', [('--quality', '0'), ('--rate', '-1')])

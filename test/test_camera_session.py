@@ -109,6 +109,28 @@ def test_delays_do_not_add_up_and_the_rate_may_be_given():
     assert times == pytest.approx([0.02 * index for index in range(101)], abs=0.002)
 
 
+def test_a_recording_keeps_its_own_times():
+    story = Story()
+    story.tell(Activated, 0.0)
+    assert story.image(0.0, stamp=ns(0)) == [ReadNext, Publish]
+    assert story.image(0.01, stamp=ns(0.4)) == [('wait', 0.4)]
+    assert story.kinds(story.tell(Woken, 0.401)) == [ReadNext, Publish]
+    assert story.image(0.41, stamp=ns(0.45)) == [('wait', 0.45)]
+    assert story.kinds(story.tell(Woken, 0.451)) == [ReadNext, Publish]
+    assert story.image(0.46, stamp=ns(0)) == [('wait', 0.55)], 'in a loop: after the usual time'
+    assert story.change(0.47, rate=20.0) == [('wait', 0.5)], 'unless a rate is asked for'
+
+
+def test_the_duration_of_a_recording_is_that_of_its_own_times():
+    story = Story(duration=0.5)
+    story.tell(Activated, 0.0)
+    assert story.image(0.0, stamp=ns(0)) == [ReadNext, Publish]
+    assert story.image(0.0, stamp=ns(0.4)) == [('wait', 0.4)]
+    assert story.kinds(story.tell(Woken, 0.4)) == [ReadNext, Publish]
+    story.image(0.4, stamp=ns(2.0))
+    assert story.report(0.4).message == 'ended'
+
+
 @pytest.mark.parametrize('late, expected', [(0.29, 0.2), (0.31, 0.41)])
 def test_a_long_delay_starts_the_schedule_anew(late, expected):
     story = Story()

@@ -10,6 +10,7 @@ pytest.importorskip('vision_msgs.msg', reason='needs the ROS message packages')
 pytest.importorskip('rosbags', reason='needs acme_tracking[evaluate]')
 pytest.importorskip('trackers', reason='needs requirements/peers.txt')
 
+from acme_tracking import geometry  # noqa: E402
 from acme_tracking.bags.topics import DETECTIONS, IMAGE, IMAGE_QOS, RELIABLE_QOS  # noqa: E402
 from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
@@ -17,6 +18,7 @@ from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation import cache, modes, sequence_run  # noqa: E402
 from acme_tracking.evaluation.baselines import TwoPhase  # noqa: E402
 from acme_tracking.evaluation.settings import read_parameters, Settings  # noqa: E402
+from acme_tracking.labels import CLASSES  # noqa: E402
 from acme_tracking.messages import detections_to_msg, image_to_msg, ns_to_stamp  # noqa: E402
 from acme_tracking.scene import Scene  # noqa: E402
 from acme_tracking.tracking.visual import availability  # noqa: E402
@@ -181,6 +183,28 @@ def test_truth_of_other_images(tmp_path, perfect, capsys):
         writer.write(boxes, 1, detections_to_msg(CAR, Header(stamp=ns_to_stamp(2 * 10**9))))
     assert evaluate(bag, tmp_path / 'run', '--modes', 'on_demand') == 1
     assert 'no ground truth has the stamp of an image' in capsys.readouterr().err
+
+
+def test_truth_in_a_file_beside_the_bag(tmp_path, perfect, capsys):
+    bag, scene, rows = write_scene(tmp_path / 'road', count=4), road(4), []
+    for index in range(4):
+        true = scene.truth(index)
+        for box, identity, label, seen in zip(geometry.to_xywh(true.boxes), true.ids, true.labels,
+                                              true.visibility > 0.3):
+            rows.append([index + 1, identity, *box, int(seen), CLASSES.index(label) + 1, 1])
+    (bag / 'gt.txt').write_text('\n'.join(','.join(map(str, row)) for row in rows))
+    found = []
+    for name, options in (('topic', ()), ('file', ('--truth', 'gt.txt'))):
+        assert evaluate(bag, tmp_path / name, '--modes', 'on_demand', '--detections',
+                        tmp_path / 'detections', *options) == 0
+        found.append(json.loads((tmp_path / name / 'metrics.json').read_text())['modes'])
+    assert found[0] == found[1] and found[0]['on_demand']['hota'] > 0
+    other = write_scene(tmp_path / 'other', count=1)
+    assert main(['evaluate', str(bag), str(other), '--out', str(tmp_path / 'both'), '--truth',
+                 str(bag / 'gt.txt')]) == 1
+    assert 'is the truth about one bag, got 2 bags' in capsys.readouterr().err
+    assert evaluate(bag, tmp_path / 'none', '--truth', 'labels') == 1
+    assert 'has no topic labels, and there is no file' in capsys.readouterr().err
 
 
 def test_two_cameras_and_no_bag(tmp_path, perfect, capsys):

@@ -6,10 +6,12 @@ from acme_tracking.detections import Detections
 from acme_tracking.messages import (
     detections_from_msg,
     detections_to_msg,
+    image_from_compressed,
     image_to_msg,
     ns_to_stamp,
     stamp_to_ns,
 )
+from acme_tracking.nodes import tracker as tracker_module
 from acme_tracking.nodes.quality import IMAGE_QOS
 from acme_tracking.nodes.tracker import TrackerNode
 from acme_tracking.scene import Scene
@@ -22,7 +24,7 @@ import pytest
 import rclpy
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
@@ -185,13 +187,28 @@ def test_the_debug_image_is_drawn_only_while_someone_listens(harness):
     seen = []
     harness.start_track()
     subscription = harness.graph.node.create_subscription(
-        Image, 'tracker/debug_image', seen.append, IMAGE_QOS)
+        Image, 'tracker/debug_image', seen.append, 5)  # reliable, as viewers ask
     harness.publish_until(lambda _: seen)
     assert (seen[0].width, seen[0].height, seen[0].encoding) == (640, 360, 'bgr8')
     plain = ROAD.render(round((stamp_to_ns(seen[0].header.stamp) - stamp_of(0)) * RATE / 1e9))
     drawn = np.frombuffer(seen[0].data, np.uint8).reshape(plain.shape)
     assert 100 < (drawn != plain).any(axis=2).sum() < plain.shape[0] * plain.shape[1] / 10
     harness.graph.node.destroy_subscription(subscription)
+
+
+def test_the_debug_image_is_compressed_for_who_is_far_away(harness, monkeypatch):
+    drawn, seen = [], []
+    monkeypatch.setattr(tracker_module, 'draw_tracks',
+                        lambda image, tracks: drawn.append(image) or image)
+    harness.publish()
+    assert not drawn, 'nobody listens'
+    harness.graph.node.create_subscription(
+        CompressedImage, 'tracker/debug_image/compressed', seen.append, 5)
+    harness.publish_until(lambda _: seen)
+    assert seen[0].format == 'bgr8; jpeg compressed bgr8'
+    index = round((stamp_to_ns(seen[0].header.stamp) - stamp_of(0)) * RATE / 1e9)
+    sharp = ROAD.render(index).astype(int)
+    assert np.abs(image_from_compressed(seen[0]) - sharp).mean() < 8
 
 
 def test_parameters_are_checked_and_used(harness):

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack
+from dataclasses import replace
 from pathlib import Path
+import re
 import struct
 
 from acme_tracking.bags.topics import (
@@ -21,53 +23,68 @@ from acme_tracking.messages import (
     image_from_msg,
     stamp_to_ns,
 )
+from acme_tracking.sources.files import natural_order
 import apsw
+from backports import zstd
 import numpy as np
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 
 # What the storage libraries raise on damaged files.
 _DAMAGE = (ReaderError, SerdeError, apsw.Error, struct.error, UnicodeDecodeError, IndexError,
-           TypeError, AssertionError, EOFError)
+           TypeError, AssertionError, EOFError, zstd.ZstdError)
+SUFFIXES = ('.mcap', '.db3')
+# How messages begin that were compressed one by one (RFC 8878); no serialized message does.  Where
+# there is no metadata.yaml, nothing else says that they are.
+ZSTD = b'\x28\xb5\x2f\xfd'
 
 
 class BagReader:
     """
-    Reads a bag, as a context manager.
+    Reads a bag, as a context manager: a folder, with or without its metadata.yaml, or a file.
 
     Raises FileNotFoundError for a missing bag, and ValueError, from any call, for one that is
     truncated or damaged.
     """
 
     def __init__(self, path):
-        """Prepare to read a bag: its folder, or one file of it."""
+        """Prepare to read a bag; of a folder without metadata.yaml, the files in it."""
         self.path = Path(path)
         self.name = self.path.stem if self.path.is_file() else self.path.resolve().name
         if not self.path.exists():
             raise FileNotFoundError(f'there is no bag {path}')
-        if self.path.is_dir() and not (self.path / 'metadata.yaml').is_file():
-            raise ValueError(f'{path} is no bag: it has no metadata.yaml (for a recording that '
-                             'was cut off: ros2 bag reindex)')
+        parts = _parts(self.path)
         with self._readable():
-            self._reader = Reader(self.path)
+            self._readers = [Reader(part) for part in parts]
+        self._opened = ExitStack()
 
     def __enter__(self) -> BagReader:
         """Read the index."""
-        with self._readable():
-            self._reader.open()
-            self.topics = [Topic(item.topic, item.msgtype, item.msgcount,
-                                 tuple(item.ext.offered_qos_profiles), item.digest)
-                           for item in self._reader.connections]
+        topics = {}
+        with self._readable(), ExitStack() as opened:
+            for reader in self._readers:
+                opened.enter_context(reader)
+            self._readers.sort(key=lambda reader: reader.start_time)
+            for item in self._connections():
+                topic = Topic(item.topic, item.msgtype, item.msgcount,
+                              tuple(item.ext.offered_qos_profiles), item.digest)
+                before = topics.get((topic.name, topic.type))
+                topics[topic.name, topic.type] = topic if before is None else replace(
+                    before, count=before.count + topic.count)
+            self._opened = opened.pop_all()
+        self.topics = list(topics.values())
         return self
 
     def __exit__(self, *_):
         """Close the files."""
-        self._reader.close()
+        self._opened.close()
 
     @property
     def seconds(self) -> float:
         """The time from the first to the last message."""
-        return self._reader.duration * 1e-9
+        times = [(reader.start_time, reader.end_time) for reader in self._readers
+                 if reader.message_count]
+        return 1e-9 * (max(end for _, end in times) - times[0][0]) if times else 0.0
 
     def image_topic(self, chosen: str = '') -> str:
         """
@@ -94,11 +111,21 @@ class BagReader:
                              f'{", ".join(cameras)}; choose one with --images')
         return cameras[0]
 
-    def truth_topic(self, image_topic: str) -> str | None:
-        """Return the `ground_truth` beside the images, or the only one there is, or None."""
+    def truth_topic(self, image_topic: str, named: str = '') -> str | None:
+        """
+        Return the topic `named`, or `ground_truth` beside the images, or the only such, or None.
+
+        Raises ValueError when there is none of the name, or when it holds no detections.
+        """
         beside = f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{GROUND_TRUTH}'
-        found = [topic for topic in self.topics
-                 if topic.name.rpartition('/')[2] == GROUND_TRUTH and topic.count]
+        if named:
+            found = [topic for topic in self.topics if topic.name.strip('/') == named.strip('/')]
+            if not found:
+                raise ValueError(f'{self.path} has no topic {named}, and there is no file of '
+                                 'that name with ground truth')
+        else:
+            found = [topic for topic in self.topics
+                     if topic.name.rpartition('/')[2] == GROUND_TRUTH and topic.count]
         chosen = [topic for topic in found if topic.name == beside] or found
         if len(chosen) > 1:
             raise ValueError(f'{self.path} has ground truth of {len(chosen)} cameras, but none on '
@@ -131,23 +158,41 @@ class BagReader:
 
     def messages(self, topic: str, start: int | None = None, stop: int | None = None) -> Iterator:
         """Yield (message, time of the recording in nanoseconds) of a topic, if there is one."""
-        connections = [item for item in self._reader.connections if item.topic == topic]
-        for connection in connections:
+        announced = 0
+        for connection in self._connections(topic):
+            announced += connection.msgcount
             ours = typestore().hash_rihs01(connection.msgtype)
             if connection.digest.startswith('RIHS01_') and connection.digest != ours:
                 raise ValueError(f'{self.path}, {topic}: {connection.msgtype} is defined '
                                  'differently here: the type hashes differ')
-        if not connections:
-            return  # the library would take none for all
-        recorded = self._reader.messages(connections, start, stop)
+        recorded = self._recorded(topic, start, stop)
         while True:
             with self._readable():
                 item = next(recorded, None)
                 if item is None:
-                    return
+                    break
+                announced = 0
                 connection, time, data = item
+                if data[:4] == ZSTD:
+                    data = zstd.decompress(data)
                 message = typestore().deserialize_cdr(data, connection.msgtype)
             yield message, time
+        if announced and start is stop is None:
+            # the library passes over files whose topics have another QoS than metadata.yaml says
+            raise ValueError(f'{self.path}, {topic}: metadata.yaml announces {announced} '
+                             'messages, but its topics are not those of the files: try one of '
+                             'the files')
+
+    def _connections(self, topic=None):
+        return [item for reader in self._readers for item in reader.connections
+                if topic in (None, item.topic)]
+
+    def _recorded(self, topic, start, stop):
+        """Yield what is recorded of a topic, file after file."""
+        for reader in self._readers:
+            connections = [item for item in reader.connections if item.topic == topic]
+            if connections:  # the library would take none for all
+                yield from reader.messages(connections, start, stop)
 
     @contextmanager
     def _readable(self):
@@ -157,3 +202,22 @@ class BagReader:
         except _DAMAGE as error:
             raise ValueError(f'{self.path} is truncated or damaged: {error}; `ros2 bag reindex` '
                              'or `mcap recover` may save what is left') from error
+
+
+def _parts(path):
+    """Return what holds a bag: the path, or the files in a folder without metadata.yaml."""
+    if path.is_file() and path.suffix not in SUFFIXES:
+        raise ValueError(f'{path} is no bag: expected a folder, or a file with the suffix '
+                         f'{" or ".join(SUFFIXES)}')
+    if path.is_file() or (path / 'metadata.yaml').is_file():
+        return [path]
+    parts = sorted((file for file in path.iterdir() if file.suffix in SUFFIXES), key=natural_order)
+    if not parts:
+        raise ValueError(f'{path} is no bag: it has neither metadata.yaml nor files with the '
+                         f'suffix {" or ".join(SUFFIXES)}')
+    # rosbag2 numbers the parts of one recording
+    names = {re.sub(r'_\d+$', '', part.stem) + part.suffix for part in parts}
+    if len(names) > 1:
+        raise ValueError(f'{path} holds {len(names)} recordings ({", ".join(sorted(names))}) and '
+                         'no metadata.yaml: choose one file')
+    return parts

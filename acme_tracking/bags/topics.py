@@ -39,7 +39,7 @@ def quality_of_service(depth: int, reliable: bool) -> Qos:
                QosLiveliness.AUTOMATIC, FOREVER, False)
 
 
-IMAGE_QOS = quality_of_service(5, reliable=False)
+IMAGE_QOS = quality_of_service(5, reliable=True)
 RELIABLE_QOS = quality_of_service(10, reliable=True)
 
 

@@ -18,7 +18,8 @@ from acme_tracking.bags.topics import (
 )
 from acme_tracking.bags.writing import BagWriter, STORAGES
 from acme_tracking.cli.arguments import class_name
-from acme_tracking.evaluation.recordings import MOT_CLASSES, open_recording
+from acme_tracking.evaluation.recordings import open_recording
+from acme_tracking.evaluation.truth_files import MOT_CLASSES
 from acme_tracking.labels import OBJECT
 from acme_tracking.messages import (
     camera_info_from_yaml,
@@ -112,7 +113,8 @@ def _write_images(topics, recording, count):
     total = min(filter(None, (recording.length, count)), default=None)
     written = 0
     for index, image in enumerate(tqdm(images, total=total, unit='image')):
-        stamp = START + round(index * 1e9 / recording.rate)
+        offset = recording.offset()
+        stamp = START + (round(index * 1e9 / recording.rate) if offset is None else offset)
         truth = recording.truth[index] if recording.truth is not None else None
         topics.write(stamp, image, truth)
         written += 1

@@ -53,8 +53,10 @@ def add_arguments(parser) -> None:
                         help='classes that count (default: all of the truth)')
     parser.add_argument('--images', default='', metavar='TOPIC',
                         help='images, where a bag has those of several cameras')
-    parser.add_argument('--truth', default='', metavar='TOPIC',
-                        help='ground truth (default: ground_truth beside the images)')
+    parser.add_argument('--truth', default='', metavar='TOPIC|FILE', help='ground truth '
+                        '(default: ground_truth beside the images), or a file of it in the folder '
+                        'of the bag or elsewhere: MOTChallenge, KITTI tracking, or COCO with '
+                        'track ids')
     parser.add_argument('--params-file', type=Path, metavar='YAML',
                         help='parameters of tracker and detector (default: config/tracking.yaml)')
     parser.add_argument('--weights', type=Path, metavar='CHECKPOINT', help='weights of the '

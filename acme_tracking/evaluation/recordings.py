@@ -8,9 +8,9 @@ same files.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
-import configparser
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+import logging
 from pathlib import Path
 
 from acme_tracking import geometry
@@ -18,25 +18,19 @@ from acme_tracking.detections import Detections
 from acme_tracking.evaluation.sequences import (
     image_paths,
     mot_image_folder,
-    number_rows,
     read_image,
     read_otb,
     VISIBLE,
 )
-from acme_tracking.labels import CLASSES, OBJECT, VEHICLE
+from acme_tracking.evaluation.truth_files import kitti_truth, mot_truth
+from acme_tracking.labels import OBJECT
 from acme_tracking.scene import CAMERAS, Scene
 from acme_tracking.sources import DEFAULT_RATE, open_source
 import numpy as np
 
-# Names of the class numbers 1, 2 ... of a MOTChallenge file that does not say.
-MOT_CLASSES = (*CLASSES, VEHICLE)
+logger = logging.getLogger(__name__)
+
 OTB_RATE, KITTI_RATE = 30.0, 10.0
-# KITTI's other types (vans, cyclists, trams, DontCare regions) are ignored, as its evaluation does
-# with all but the one that it is about.
-KITTI_CLASSES = {'Car': 'car', 'Truck': 'truck', 'Pedestrian': 'person'}
-# An IGNORED_REGION, KITTI's DontCare, has no identity; regions are numbered from here on, so that
-# every box has one.
-REGION_ID = 1_000_000
 SCENE = 'scene:'
 SCENE_IMAGES, SCENE_DENSITY = 300, 0.3
 # Of the synthetic road, what is less tall than so many pixels is too far away to be judged.
@@ -50,13 +44,15 @@ class Recording:
 
     rate: images per second.  images: BGR uint8 (H, W, 3), in order, to be iterated once.  length:
     how many, None when a video does not say.  truth: the objects of every image with their ids,
-    score 1 (0 for those that scoring is to ignore); None where nobody labelled.
+    score 1 (0 for those that scoring is to ignore); None where nobody labelled.  offset: gives
+    when the latest image was taken, nanoseconds since the first, None where they follow at `rate`.
     """
 
     rate: float
     images: Iterator[np.ndarray]
     length: int | None = None
     truth: list[Detections] | None = None
+    offset: Callable[[], int | None] = lambda: None
 
 
 def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> Recording:
@@ -65,10 +61,9 @@ def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> 
 
     'scene:CAMERA:SEED:IMAGES' is `rendered_road`; the last two may be left out.
 
-    rate: images per second; 0 for that of the source.  classes: names of the class numbers 1, 2
-    and so on of a MOTChallenge file (default: those of its seqinfo.ini, or MOT_CLASSES).  label:
-    the class of an OTB object.  Raises FileNotFoundError for a missing path, and ValueError,
-    naming file and line, for malformed labels.
+    rate: images per second; 0 for that of the source, and a video's own times.  classes: those of
+    `mot_truth`.  label: the class of an OTB object.  Raises FileNotFoundError for a missing path,
+    and ValueError, naming file and line, for malformed labels.
     """
     if str(path).startswith(SCENE):
         return _scene(str(path), rate)
@@ -81,10 +76,10 @@ def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> 
         found = _otb(otb, label)
     elif kitti.is_file() and path.is_dir():
         images = image_paths(path)
-        found = _of_files(KITTI_RATE, images, _kitti_truth(kitti, len(images)))
+        found = _of_files(KITTI_RATE, images, kitti_truth(kitti, len(images)))
     else:
         found = _unlabelled(path)
-    return Recording(rate or found.rate, found.images, found.length, found.truth)
+    return replace(found, rate=rate, offset=lambda: None) if rate else found
 
 
 def rendered_road(camera: str, seed: int = 0, length: int = SCENE_IMAGES,
@@ -124,7 +119,9 @@ def _unlabelled(path):
     def images():
         while (image := source.read()) is not None:
             yield image
-    return Recording(source.rate, images())
+        if source.ended_early:
+            logger.warning('%s ended early: %s', path, source.ended_early)
+    return Recording(source.rate, images(), offset=lambda: source.offset)
 
 
 def _mot(folder, classes):
@@ -132,68 +129,8 @@ def _mot(folder, classes):
     if not images:
         raise ValueError(f'{folder / mot_image_folder(folder)} holds no images')
     file = folder / 'gt' / 'gt.txt'
-    truth = (_mot_truth(file, len(images), classes or _mot_classes(folder))
-             if file.is_file() else None)
+    truth = mot_truth(file, len(images), classes) if file.is_file() else None
     return _of_files(open_source(str(images[0].parent)).rate, images, truth)
-
-
-def _mot_classes(folder):
-    settings = configparser.ConfigParser()
-    settings.read(folder / 'seqinfo.ini')
-    classes = settings.get('Sequence', 'classes', fallback=' '.join(MOT_CLASSES)).split()
-    if not classes:
-        raise ValueError(f'{folder / "seqinfo.ini"}: classes must name at least one')
-    return classes
-
-
-def _mot_truth(file, length, classes):
-    """Rows: frame, id, left, top, width, height, confidence (0: to be ignored), class."""
-    rows = [[] for _ in range(length)]
-    for row, where in number_rows(file, 6):
-        frame, identity, number = row[0], row[1], (*row[7:8], 1)[0]
-        if not (frame.is_integer() and 1 <= frame <= length):
-            raise ValueError(f'{where}: frame must be from 1 to {length}, got {frame:g}')
-        if not (number.is_integer() and 1 <= number <= len(classes)):
-            raise ValueError(f'{where}: class must be from 1 to {len(classes)} '
-                             f'({", ".join(classes)}), got {number:g}')
-        rows[int(frame) - 1].append((
-            geometry.from_xywh(row[2:6])[0], identity, classes[int(number) - 1],
-            float((*row[6:7], 1)[0] > 0), where))
-    return [_as_truth(objects) for objects in rows]
-
-
-def _kitti_truth(file, length):
-    """Rows: frame, id, type, truncated, occluded, alpha, left, top, right, bottom, 3D ..."""
-    rows = [[] for _ in range(length)]
-    for line, text in enumerate(file.read_text().splitlines(), 1):
-        where, words = f'{file}, line {line}', text.split()
-        if not words:
-            continue
-        try:
-            frame, identity, box = int(words[0]), int(words[1]), [float(x) for x in words[6:10]]
-        except (ValueError, IndexError) as error:
-            raise ValueError(f'{where}: expected frame, id, type and seven numbers or more, '
-                             f'got {text!r}') from error
-        if not 0 <= frame < length or len(box) < 4:
-            raise ValueError(f'{where}: expected a frame from 0 to {length - 1} and a box, '
-                             f'got {text!r}')
-        known = words[2] in KITTI_CLASSES
-        if identity < 0:
-            identity = REGION_ID + len(rows[frame])
-        rows[frame].append((box, identity, KITTI_CLASSES.get(words[2], words[2].lower()),
-                            float(known), where))
-    return [_as_truth(objects) for objects in rows]
-
-
-def _as_truth(objects):
-    if not objects:
-        return Detections.empty()
-    boxes, ids, labels, scores, places = zip(*objects)
-    for box, where in zip(boxes, places):
-        if not geometry.is_proper(box)[0]:
-            raise ValueError(f'{where}: a box must have a width and a height, got '
-                             f'{geometry.to_xywh(box)[0].tolist()}')
-    return Detections(boxes, scores, labels, ids)
 
 
 def _otb(files, label):

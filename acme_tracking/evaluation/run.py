@@ -24,6 +24,7 @@ from pathlib import Path
 from acme_tracking.bags.reading import BagReader
 from acme_tracking.evaluation.sequence_run import LIVE, passes, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
+from acme_tracking.evaluation.truth_files import file_beside
 from acme_tracking.metrics import hota
 from acme_tracking.metrics import tracking as scores
 import numpy as np
@@ -49,6 +50,10 @@ def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None, recorded=
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f'bags must have different names, got {twice[0]} twice')
+    files = [file for bag in bags if (file := file_beside(bag, settings.truth))]
+    if len(set(files)) < len(files):
+        raise ValueError(f'{files[0]} is the truth about one bag, got {len(files)} bags: name a '
+                         'file that lies beside what is recorded in each of them')
     _claim(out, settings)
     todo = [bag for bag, name in zip(bags, names)
             if not (out / 'bags' / name / 'result.json').is_file()]

@@ -34,6 +34,7 @@ from acme_tracking.evaluation.modes import (
 from acme_tracking.evaluation.mot import write_mot
 from acme_tracking.evaluation.settings import hash_of_weights, Settings
 from acme_tracking.evaluation.simulation import Simulation
+from acme_tracking.evaluation.truth_files import file_beside, read_truth
 from acme_tracking.metrics import tracking as scores
 from acme_tracking.metrics.average_precision import Score
 from acme_tracking.parameters import with_values
@@ -58,20 +59,21 @@ class Images:
     """
     The images of a bag, in order and ahead of need; counts those that are not later than before.
 
-    size: (width, height) of the last one; times: of the recording, by stamp, nanoseconds, of
-    those that are.
+    size: (width, height) of the last one; stamps: of all; times: of the recording, by stamp,
+    nanoseconds, of those that are later.
     """
 
     def __init__(self, bag: BagReader, topic: str, progress: Callable = lambda: None):
         """Read from an open bag; `progress` is called for every image."""
         self._bag, self._topic, self._progress = bag, topic, progress
-        self.times, self.out_of_order, self.size = {}, 0, (0, 0)
+        self.times, self.stamps, self.out_of_order, self.size = {}, [], 0, (0, 0)
 
     def __iter__(self):
         """Yield (time, stamp, image) of all."""
-        last, self.out_of_order = None, 0
+        last, self.stamps, self.out_of_order = None, [], 0
         for stamp, time, image in ahead(self._bag.images(self._topic)):
             self._progress()
+            self.stamps.append(stamp)
             if last is not None and stamp <= last:
                 self.out_of_order += 1
             else:
@@ -139,10 +141,9 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
     """
     with BagReader(path) as bag:
         topic = bag.image_topic(settings.images)
-        truth_topic = settings.truth or bag.truth_topic(topic)
-        truth = bag.detections(truth_topic) if truth_topic else {}
-        images = Images(bag, topic, progress)
         count = next(item.count for item in bag.topics if item.name == topic)
+        truth_at = _read_truth(bag, topic, settings.truth, count)
+        images = Images(bag, topic, progress)
         rate = max(1, count - 1) / bag.seconds if bag.seconds > 0 else 1.0
         with DetectionCache(cache / f'{bag.name}.npz', detector_settings(settings),
                             lambda: make_detector(settings, threads)) as found:
@@ -151,6 +152,7 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
             if LIVE in settings.modes:
                 outcomes[LIVE] = _live(path, topic, settings, images, found, out, recorded)
             outcomes = {mode: outcomes[mode] for mode in settings.modes}
+            truth = truth_at(images.stamps)
             result = _judge(bag.name, settings, images, truth, outcomes, found)
             timings = _timings(outcomes, found.seconds)
         folder = out / 'bags' / bag.name
@@ -164,6 +166,18 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
     partial.write_text(json.dumps(result, default=as_json) + '\n')
     partial.replace(folder / 'result.json')  # last: its presence means that all is done
     return result
+
+
+def _read_truth(bag, topic, named, count):
+    """Return a function of the stamps of the `count` images, which gives the truth by stamp."""
+    file = file_beside(bag.path, named)
+    if file is None:
+        truth_topic = bag.truth_topic(topic, named)
+        truth = bag.detections(truth_topic) if truth_topic else {}
+        return lambda stamps: truth
+    known = read_truth(file, count)
+    return lambda stamps: {stamp: one for stamp, one in zip(sorted(stamps), known)
+                           if one is not None}
 
 
 def as_json(value):

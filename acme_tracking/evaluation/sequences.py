@@ -125,7 +125,7 @@ def _from_images(name, boxes, images, present):
 
 def number_rows(path, least):
     """Yield (numbers, 'FILE, line N') of the rows of a text file; ValueError if malformed."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding='utf-8-sig').splitlines()
     if not any(line.strip() for line in lines):
         raise ValueError(f'{path} is empty')
     for number, line in enumerate(lines, 1):

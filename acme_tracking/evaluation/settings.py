@@ -32,8 +32,9 @@ class Settings:
     detector and what else is simulated.  every: time between the detections of the two-phase
     script, seconds.  minimum_score: tracks of this package with a lower score do not count.
     classes: names that count, () for all of the truth.  images, truth: topics, '' for the obvious
-    ones.  stand_in: in live mode answer with known detections after the latency, without CNN.
-    rate: speed of playing, 1 for real time.  tracker, detector: parameters of the nodes.
+    ones; the truth may be a file, too.  stand_in: in live mode answer with known detections after
+    the latency, without CNN.  rate: speed of playing, 1 for real time.  tracker, detector:
+    parameters of the nodes.
     """
 
     modes: tuple[str, ...] = tuple(MODES)

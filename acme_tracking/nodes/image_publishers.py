@@ -12,7 +12,7 @@ from acme_tracking.messages import (
     image_to_msg,
     scale_camera_info,
 )
-from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.nodes.quality import OFFERED_IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.sources.resizing import resized
 from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -31,11 +31,12 @@ class ImagePublishers:
         if wanted.camera_info_url:
             self._calibration = camera_info_from_yaml(local_path(wanted.camera_info_url))
         self._size = wanted.width, wanted.height
-        self._raw = node.publisher(Image, 'image_raw', IMAGE_QOS)
+        self._raw = node.publisher(Image, 'image_raw', OFFERED_IMAGE_QOS)
         self._info = node.publisher(CameraInfo, 'camera_info', RELIABLE_QOS)
         self._compressed = None
         if wanted.compressed:
-            self._compressed = node.publisher(CompressedImage, 'image_raw/compressed', IMAGE_QOS)
+            self._compressed = node.publisher(CompressedImage, 'image_raw/compressed',
+                                              OFFERED_IMAGE_QOS)
 
     @property
     def all(self) -> tuple:  # noqa: A003

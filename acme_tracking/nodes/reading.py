@@ -75,7 +75,7 @@ class SourceThread:
             return SourceFailed, str(error)
         if image is None:
             return SourceEnded, source.ended_early
-        return ImageRead, image, self._clock() if source.live else None
+        return ImageRead, image, self._clock() if source.live else source.offset
 
     def _say(self, kind, *values):
         with self._changed:

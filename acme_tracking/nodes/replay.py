@@ -18,7 +18,7 @@ from acme_tracking.bags.writing import BagWriter
 from acme_tracking.evaluation.live import PUBLISHED, READY, TOPICS
 from acme_tracking.messages import image_to_msg, ns_to_stamp
 from acme_tracking.nodes.managed import ManagedNode
-from acme_tracking.nodes.quality import IMAGE_QOS
+from acme_tracking.nodes.quality import OFFERED_IMAGE_QOS
 from acme_tracking.nodes.running import run
 from acme_tracking.parameters import parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -60,7 +60,7 @@ class ReplayNode(ManagedNode):
         kept = quality_of_service(10, reliable=True)
         self._entries = {name: self._writer.topic(name, DETECTIONS, kept) for name in TOPICS}
         self._entries[PUBLISHED] = self._writer.topic(PUBLISHED, 'std_msgs/msg/Header', kept)
-        self._images = self.publisher(Image, 'image_raw', IMAGE_QOS)
+        self._images = self.publisher(Image, 'image_raw', OFFERED_IMAGE_QOS)
 
     def activate(self):
         """Begin to listen, and to play as soon as someone listens."""

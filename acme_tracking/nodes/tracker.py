@@ -12,11 +12,12 @@ from acme_tracking.messages import (
     detections_from_msg,
     detections_to_msg,
     image_from_msg,
+    image_to_compressed,
     image_to_msg,
     stamp_to_ns,
 )
 from acme_tracking.nodes.managed import ManagedNode
-from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.nodes.quality import IMAGE_QOS, OFFERED_IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.nodes.running import now, run
 from acme_tracking.nodes.worker import Worker
 from acme_tracking.sessions.event_log import EventLog
@@ -35,7 +36,7 @@ from acme_tracking.sessions.events import (
 from acme_tracking.sessions.inbox import WaitingDetections, WaitingImage
 from acme_tracking.sessions.tracking import TrackerParameters, TrackingSession
 from acme_tracking.tracking.tracker import warm_up
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
@@ -68,7 +69,9 @@ class TrackerNode(ManagedNode):
         self._durations, self._ages = deque(maxlen=100), deque(maxlen=100)
         self._tracks = self.publisher(Detection2DArray, 'tracks', RELIABLE_QOS)
         self._tentative = self.publisher(Detection2DArray, '~/tentative', RELIABLE_QOS)
-        self._debug_image = self.publisher(Image, '~/debug_image', IMAGE_QOS)
+        self._debug_image = self.publisher(Image, '~/debug_image', OFFERED_IMAGE_QOS)
+        self._debug_compressed = self.publisher(CompressedImage, '~/debug_image/compressed',
+                                                OFFERED_IMAGE_QOS)
         self._redetect = self.client(Trigger, 'redetect')
         self.service(Trigger, '~/reset', self._on_reset)
 
@@ -171,9 +174,14 @@ class TrackerNode(ManagedNode):
     def _publish(self, action):
         self._tracks.publish(detections_to_msg(action.confirmed, self._header))
         self._tentative.publish(detections_to_msg(action.tentative, self._header))
-        if self._debug_image.get_subscription_count():
-            self._debug_image.publish(
-                image_to_msg(draw_tracks(self._event.image, action.confirmed), self._header))
+        # To draw costs more than to look whether anybody wants it.
+        listened = [(publisher, encode) for publisher, encode in (
+            (self._debug_image, image_to_msg), (self._debug_compressed, image_to_compressed))
+            if publisher.get_subscription_count()]
+        if listened:
+            drawn = draw_tracks(self._event.image, action.confirmed)
+            for publisher, encode in listened:
+                publisher.publish(encode(drawn, self._header))
 
 
 def _milliseconds(nanoseconds):

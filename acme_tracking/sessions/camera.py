@@ -59,8 +59,9 @@ class CameraParameters(ConfinedParameters):
         'or path of a device, a URL (rtsp://, http:// ...), or gstreamer: and a pipeline that '
         'ends in appsink.', applies='configure', opens=True)
     rate: float = parameter(
-        0.0, f'Images per second, at least {LOWEST_RATE:g}; 0 for the rate of the source. A live '
-        'source is thinned to it.', minimum=0.0, maximum=HIGHEST_RATE)
+        0.0, f'Images per second, at least {LOWEST_RATE:g}; 0 for the rate of the source, or the '
+        'times that a video has of its own. A live source is thinned to it.', minimum=0.0,
+        maximum=HIGHEST_RATE)
     loop: bool = parameter(False, 'Begin again at the end of a recorded source.')
     on_end: str = parameter(
         'exit', 'At the end of the source end the process (with exit status 1 when images are '
@@ -151,6 +152,7 @@ class CameraSession:
         self._alarm = self._told = None  # when this state is over, and the latest `WaitUntil`
         self._listening = 0
         self._image = None  # of a recording: read, and not due yet
+        self._offset = self._shown = None  # of it, and of the latest that was published
         self._reading = self._restart = False  # under way; and whether it is the first image
         self._due = None  # of the latest published image, for pacing; of the next, for thinning
         self._delay = None  # before the next attempt to open a source
@@ -252,7 +254,7 @@ class CameraSession:
             self._reconnects += self._broken
             self._broken = False
         if not self._live:
-            self._image = event.image
+            self._image, self._offset = event.image, event.stamp
             if self._state == 'running':
                 yield from self._show(event.time)
         elif self._state == 'running':
@@ -260,18 +262,26 @@ class CameraSession:
 
     def _show(self, now):
         """Publish the image that was read as soon as it is due, and read the next meanwhile."""
-        period = period_ns(self._parameters.rate or self._source_rate)
+        usual = period_ns(self._parameters.rate or self._source_rate)
+        period = self._own_period() or usual
         due = next_due(self._due, period, now)
-        if self._is_over(now, period // 10):  # periods are rounded
+        passed = period if self._images else 0
+        if self._is_over(now, passed + usual // 10):  # periods are rounded
             yield from self._end(now)
         elif now < due:
             self._alarm = due
         else:
-            self._due, self._alarm = due, None
-            self._spent += period
+            self._due, self._alarm, self._shown = due, None, self._offset
+            self._spent += passed
             image, self._image = self._image, None
             yield self._read()
             yield from self._publish(now, image, None)
+
+    def _own_period(self):
+        """Return the time between this image and the one before in the recording; 0 if unknown."""
+        if self._parameters.rate or None in (self._offset, self._shown):
+            return 0
+        return max(0, self._offset - self._shown)  # the first image follows the last in a loop
 
     def _forward(self, event):
         """Publish an image of a live source unless it is thinned out."""
@@ -364,11 +374,11 @@ class CameraSession:
     def _duration(self):
         return round(self._parameters.duration * SECOND)
 
-    def _is_over(self, now, tolerance=0):
+    def _is_over(self, now, further=0):
         if not self._parameters.duration:
             return False
         running = now - self._since if self._since is not None else 0
-        return self._spent + running + tolerance >= self._duration()
+        return self._spent + running + further >= self._duration()
 
     def _stop_counting(self, now):
         if self._since is not None:

@@ -186,7 +186,11 @@ class Listeners:
 
 @dataclass(frozen=True, eq=False)
 class ImageRead:
-    """The source gave an image; `stamp` is when it came, None for one of a recording."""
+    """
+    The source gave an image.
+
+    stamp: when it came; of a recording, nanoseconds since its first image, None if unknown.
+    """
 
     time: int
     image: Any

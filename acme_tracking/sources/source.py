@@ -17,13 +17,15 @@ class Source:
 
     rate: images per second, 0 when a live source does not say.  size: (width, height) in pixels of
     the first image.  live: whether the images come by themselves, now or never.  ended_early: what
-    is missing of a recording that has ended, '' if nothing is.
+    is missing of a recording that has ended, '' if nothing is.  offset: of the latest image of a
+    recording that knows, nanoseconds since the first; None where images follow at `rate`.
     """
 
     rate: float
     size: tuple[int, int]
     live = False
     ended_early = ''
+    offset: int | None = None
 
     def read(self) -> np.ndarray | None:
         """Return the next image, uint8 BGR (H, W, 3); None at the end, or when a stream broke."""

@@ -54,7 +54,7 @@ class Processes:
         # A session of its own: Ctrl-C reaches the nodes through `stop`, in good order.
         self.running[name] = subprocess.Popen(
             command, env=self._environment, start_new_session=True,
-            preexec_fn=functools.partial(_end_with, os.getpid()))
+            preexec_fn=functools.partial(end_with, os.getpid()))
 
     def wait_for(self, last: str) -> str | None:
         """Wait until the process `last` ends well, or return the name of one that failed."""
@@ -88,7 +88,7 @@ class Processes:
         return [node for node, process in self.running.items() if process.returncode > 0]
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Have this process, a new child, asked to end as soon as its parent has, however that did."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 import re
+import signal
 import time
 import webbrowser
 
@@ -41,8 +42,9 @@ def run(arguments) -> int:
     if what is not None and not what.exists():
         raise FileNotFoundError(f'there is no bag or file {what}')
     recorded = what is not None and what.suffix == SUFFIX
-    if recorded and not what.is_file():
-        raise ValueError(f'{what} must be a file')
+    if recorded:
+        _check(what)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which ends the viewer too
     with Viewer(arguments.bind, arguments.port, arguments.memory,
                 [what] if recorded else []) as viewer:
         print(f'See {viewer.page} (stop with Ctrl-C)', flush=True)
@@ -70,6 +72,11 @@ def _show_bag(viewer, arguments):
     from acme_tracking.viewer.recording import TrackingRecording
     return show_bag(arguments.what, arguments.images,
                     lambda: TrackingRecording(viewer.target, arguments.what.name))
+
+
+def _check(path):
+    from acme_tracking.viewer.recording import check
+    check(path)
 
 
 def _port(text):

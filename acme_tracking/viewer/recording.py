@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import warnings
 
 from acme_tracking.detections import Detections
 from acme_tracking.drawing import color_of, UNSURE
@@ -10,6 +11,7 @@ import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
 from rerun.blueprint.encodings import TextLogColumn
+from rerun.chunk import RrdReader
 
 # Time lines: seconds since what was told first, and the stamps of the images.
 TIME, STAMP = 'time', 'stamp'
@@ -140,6 +142,18 @@ class TrackingRecording:
 
     def _style(self, entity, what):
         self._stream.log(entity, what, static=True)
+
+
+def check(path: str | Path) -> None:
+    """Raise ValueError unless a file is a whole recording."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            whole = RrdReader(path).recordings()
+        except RuntimeError as error:
+            raise ValueError(f'{path} is no recording, or is cut short: {error}') from error
+    if not whole:
+        raise ValueError(f'{path} holds no recording')
 
 
 def arrangement(follow: bool) -> rrb.Blueprint:

@@ -82,8 +82,7 @@ def test_a_track_is_one_entity_from_its_birth_to_its_end(tmp_path):
     found = read(tmp_path / 'a.rrd')
     first, second = found[f'{TRACKS}/7'][START], found[f'{TRACKS}/7'][START + 1]
     assert first['centers'] == [[74, 40]] and first['half_sizes'] == [[4, 20]]
-    assert [label.replace('\xa0', ' ') for label in first['labels'] + second['labels']] == [
-        'car #7 0.90', 'car #7 0.30 ?']
+    assert first['labels'] + second['labels'] == ['car #7 0.90', 'car #7 0.30 ?']
     assert first['scalars'] == pytest.approx([0.9]) and second['scalars'] == pytest.approx([0.3])
     assert first['colors'] == [rgba(color_of(7))] != second['colors']
     assert abs(first['radii'][0]) > 2 * abs(second['radii'][0]), 'a doubtful one is thin'

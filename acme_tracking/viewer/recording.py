@@ -23,7 +23,6 @@ QUALITY = 85  # of the images, JPEG
 # dark.
 SURE_LINE, THIN_LINE = -1.5, -0.6
 DARKER = 0.65
-SPACE = '\N{NO-BREAK SPACE}'  # a label is one line, however small the box
 COLORS = {DETECTIONS: (255, 200, 60), TRUTH: (255, 255, 255), TRACKS: (120, 200, 255)}
 
 
@@ -91,7 +90,7 @@ class TrackingRecording:
             array=box, array_format=rr.Box2DFormat.XYXY,
             colors=(color if sure else color * DARKER).astype(np.uint8),
             radii=SURE_LINE if sure else THIN_LINE,
-            labels=f'{label}{SPACE}#{identity}{SPACE}{score:.2f}{"" if sure else SPACE + "?"}'))
+            labels=f'{label} #{identity} {score:.2f}{"" if sure else " ?"}'))
         self._log(stamp, entity, rr.Scalars(score))
 
     def truth(self, stamp: int, truth: Detections) -> None:
@@ -115,14 +114,14 @@ class TrackingRecording:
                    'WARN' if found is None else 'INFO')
 
     def requests(self, stamp: int, counts: dict[str, int]) -> None:
-        """Show how often the CNN was asked until now, for each reason."""
-        for reason, count in counts.items():
+        """Show how often the CNN was asked until now, for each reason that it was asked for."""
+        for reason in filter(counts.get, counts):
             entity = f'{REQUESTS}/{reason}'
             if entity not in self._named:
                 self._named.add(entity)
                 self._style(entity, rr.SeriesLines(
                     names=reason.replace('_', ' '), interpolation_mode='StepAfter'))
-            self._log(stamp, entity, rr.Scalars(count))
+            self._log(stamp, entity, rr.Scalars(counts[reason]))
 
     def event(self, stamp: int, who: str, text: str, level: str = 'INFO') -> None:
         """Add a line to the log; `level` is INFO, WARN or ERROR."""

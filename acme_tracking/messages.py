@@ -242,3 +242,17 @@ def scale_camera_info(info: CameraInfo, width: int, height: int) -> CameraInfo:
         matrix[1, 2] += (down - 1) / 2
     return CameraInfo(header=info.header, width=width, height=height, d=info.d, r=info.r,
                       distortion_model=info.distortion_model, k=k.ravel(), p=p.ravel())
+
+
+def diagnostics_from_msg(msg, namespace: str):
+    """
+    Yield (name, level, message, values by name) of the nodes of a namespace in a DiagnosticArray.
+
+    `level` is 0 (ok) to 3 (stale); values are text.
+    """
+    space = f'/{namespace.strip("/")}/'.replace('//', '/')
+    for status in msg.status:
+        parent, _, node = status.name.rpartition('/')
+        if f'{parent}/' == space:
+            level = status.level if isinstance(status.level, int) else ord(status.level)
+            yield node, level, status.message, {pair.key: pair.value for pair in status.values}

@@ -111,7 +111,7 @@ def simulate(cost) -> dict:
         image, known[time_of_image] = crowd(index)
         simulation.step(time_of_image, time_of_image, image)
     simulation.finish()
-    return {'simulated_p95_age_ms': _p95(simulation.outcome.ages)}
+    return {'simulated_p95_age_ms': _p95(list(simulation.outcome.ages.values()))}
 
 
 def measure_live(seconds) -> dict:

@@ -18,6 +18,7 @@ from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO, DETECTIONS = 'sensor_msgs/msg/CameraInfo', 'vision_msgs/msg/Detection2DArray'
 GROUND_TRUTH = 'ground_truth'
+DIAGNOSTICS = '/diagnostics'  # of all nodes, whatever their namespace
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for an infinite duration
 
 

@@ -21,6 +21,7 @@ VERBS = {
     'explain': 'show what a CNN sees: its filters and feature maps as pictures',
     'repeat': 'do a live run of the tracker again, from its event log and a bag, and compare',
     'train': 'train the detector, or a classifier, on image banks',
+    'view': 'show a running graph, a bag or an evaluation in a browser',
 }
 # Two words that are one verb; the second would else be the first argument of the first.
 MODULES = {('evaluate', 'detector'): 'evaluate_detector'}

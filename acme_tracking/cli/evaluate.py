@@ -20,6 +20,7 @@ from acme_tracking.evaluation.sequence_run import LIVE, measure_latency
 from acme_tracking.evaluation.settings import read_parameters, Settings
 from acme_tracking.evaluation.simulation import Surroundings
 from acme_tracking.tracking.visual import availability
+from acme_tracking.viewer import require, SUFFIX
 
 MEASURED = 'measured'
 
@@ -43,6 +44,8 @@ def add_arguments(parser) -> None:
                         help='speed of playing in live mode (default: %(default)s, real time)')
     parser.add_argument('--recorded', type=Path, metavar='BAG', help='score the tracks in this '
                         'bag, recorded of a graph that the other bag was played into')
+    parser.add_argument('--view', type=Path, metavar='FILE.rrd', help='write the first mode '
+                        'on the one bag as a recording for `acme_tracking view`')
     _add_surroundings(parser, defaults.surroundings)
     parser.add_argument('--every', type=float, default=defaults.every, metavar='SECONDS',
                         help='between the detections of two_phase (default: %(default)s)')
@@ -88,6 +91,8 @@ def _add_surroundings(parser, defaults):
 
 def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
+    if arguments.view:
+        _check_view(arguments.view)
     changes = list(arguments.changes)
     if arguments.weights:
         changes.append(f'detector.weights={json.dumps(str(arguments.weights))}')
@@ -101,11 +106,19 @@ def run(arguments) -> int:
         latency(arguments, settings), arguments.jitter, arguments.lost_answers,
         tuple(arguments.away), 1e-3 * arguments.image_ms))
     metrics = evaluate(arguments.bags, settings, arguments.out, arguments.jobs,
-                       arguments.detections, arguments.recorded)
+                       arguments.detections, arguments.recorded, arguments.view)
     report = write_report(arguments.out)
     print(table(metrics['modes']))
     print(f'\nSee {report} and {arguments.out / METRICS}.')
     return 0
+
+
+def _check_view(path):
+    """Raise ValueError, before the work, for a recording that could not be written or shown."""
+    require()
+    if path.suffix != SUFFIX:
+        raise ValueError(f'--view must be a file that ends in {SUFFIX}, got {path}')
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def modes(arguments) -> list[str]:

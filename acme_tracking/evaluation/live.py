@@ -12,7 +12,7 @@ import shutil
 
 from acme_tracking.bags.reading import BagReader
 from acme_tracking.bags.topics import DETECTIONS
-from acme_tracking.evaluation.outcome import COASTING, FOLLOWED, Outcome
+from acme_tracking.evaluation.outcome import CnnRun, COASTING, FOLLOWED, Outcome
 from acme_tracking.messages import stamp_to_ns
 from acme_tracking.processes import Processes
 from acme_tracking.share import share
@@ -76,14 +76,15 @@ def read_outcome(path, stamps) -> Outcome:
                      for message, time in bag.messages(PUBLISHED)}
     if not arrived.keys() & set(stamps):
         raise ValueError(f'{path}: no tracks of the images; was another bag played?')
-    outcome = Outcome(detected=[stamp for stamp in stamps if stamp in detected])
+    outcome = Outcome(runs=[CnnRun(stamp, found=detected[stamp]) for stamp in stamps
+                            if stamp in detected])
     for stamp in stamps:
         found = tracks.get(stamp)
         outcome.add(stamp, found, () if found is None else
                     np.where(found.scores >= UNSURE, FOLLOWED, COASTING))
         if stamp in arrived and stamp in published:
-            outcome.seconds.append((arrived[stamp] - published[stamp]) * 1e-9)
-    outcome.ages = outcome.seconds
+            outcome.ages[stamp] = (arrived[stamp] - published[stamp]) * 1e-9
+    outcome.seconds = list(outcome.ages.values())
     return outcome
 
 

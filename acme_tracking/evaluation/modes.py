@@ -15,7 +15,7 @@ import time as clock
 
 from acme_tracking.detections import Detections
 from acme_tracking.evaluation.baselines import Peer, PEERS, TwoPhase
-from acme_tracking.evaluation.outcome import Outcome
+from acme_tracking.evaluation.outcome import CnnRun, Outcome
 from acme_tracking.evaluation.simulation import Detect
 import numpy as np
 
@@ -64,10 +64,10 @@ class EveryNth(Baseline):
         self._script = TwoPhase(every)
 
     def _track(self, time, stamp, image):
-        due = self._script.is_due
-        tracks = self._script.update(image, self._detect(stamp, image) if due else None)
-        if due:
-            self.outcome.detected.append(stamp)
+        found = self._detect(stamp, image) if self._script.is_due else None
+        tracks = self._script.update(image, found)
+        if found is not None:
+            self.outcome.runs.append(CnnRun(stamp, found=found))
             self.outcome.corrected += [(stamp, int(one)) for one in tracks.ids]
         return tracks
 
@@ -108,8 +108,9 @@ class PeerMode(Baseline):
         self._images += 1
         if ceil(self._images * self._share) == ceil((self._images - 1) * self._share):
             return None
-        self.outcome.detected.append(stamp)
-        return self._detect(stamp, image)
+        found = self._detect(stamp, image)
+        self.outcome.runs.append(CnnRun(stamp, found=found, latency=self._latency * 1e-9))
+        return found
 
     def _take(self, stamp, image, detections):
         if detections is None:

@@ -36,12 +36,14 @@ METRICS, TIMINGS, SETTINGS = 'metrics.json', 'timings.json', 'settings.json'
 DIGITS = 6
 
 
-def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None, recorded=None) -> dict:
+def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None, recorded=None,
+             view: Path | None = None) -> dict:
     """
     Evaluate the bags, `jobs` at a time (0: one per core), and return what metrics.json holds.
 
     cache: folder of the detections, to be shared among runs; RUN/detections if not given.
-    recorded: bag with the tracks that a graph published while the one bag was played.  Raises
+    recorded: bag with the tracks that a graph published while the one bag was played.  view: file
+    for a recording of the first mode on the one bag, for which it is evaluated again.  Raises
     ValueError when two bags have one name, when `out` holds a run with other settings, or naming
     the bag that cannot be evaluated.
     """
@@ -56,12 +58,12 @@ def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None, recorded=
                          'file that lies beside what is recorded in each of them')
     _claim(out, settings)
     todo = [bag for bag, name in zip(bags, names)
-            if not (out / 'bags' / name / 'result.json').is_file()]
-    if recorded and len(bags) != 1:
+            if view or not (out / 'bags' / name / 'result.json').is_file()]
+    if (recorded or view) and len(bags) != 1:
         raise ValueError(f'a recording belongs to one bag, got {len(bags)}')
     if todo:
         _run_all(todo, settings, out, 1 if LIVE in settings.modes else jobs,
-                 Path(cache) if cache else out / 'detections', recorded)
+                 Path(cache) if cache else out / 'detections', recorded, view)
     results = [json.loads((out / 'bags' / name / 'result.json').read_text()) for name in names]
     timings = {name: json.loads((out / 'bags' / name / TIMINGS).read_text()) for name in names}
     metrics = rounded(summarize(results, settings))
@@ -84,12 +86,12 @@ def _claim(out, settings):
         path.write_text(json.dumps(ours, indent=1) + '\n')
 
 
-def _run_all(bags, settings, out, jobs, cache, recorded):
+def _run_all(bags, settings, out, jobs, cache, recorded, view):
     cores = len(os.sched_getaffinity(0))
     jobs = min(jobs or cores, len(bags))
     if jobs == 1:
         for bag in bags:
-            _run_one(bag, settings, out, cache, cores, 0, recorded)
+            _run_one(bag, settings, out, cache, cores, 0, recorded, view)
         return
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=tqdm.set_lock,
@@ -104,14 +106,14 @@ def _run_all(bags, settings, out, jobs, cache, recorded):
             raise
 
 
-def _run_one(bag, settings, out, cache, threads, position, recorded=None):
+def _run_one(bag, settings, out, cache, threads, position, recorded=None, view=None):
     """Evaluate one bag behind a progress bar."""
     with BagReader(bag) as reader:
         topic = reader.image_topic(settings.images)
         count = next(item.count for item in reader.topics if item.name == topic)
     steps = count * len(passes(settings.modes))
     with tqdm(total=steps, unit='image', desc=reader.name, position=position) as bar:
-        run_bag(bag, settings, out, cache, threads, bar.update, recorded)
+        run_bag(bag, settings, out, cache, threads, bar.update, recorded, view)
 
 
 def summarize(results: list[dict], settings: Settings) -> dict:

@@ -131,13 +131,13 @@ def measure_latency(path, settings: Settings) -> float:
 
 
 def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
-            progress: Callable = lambda: None, recorded=None) -> dict:
+            progress: Callable = lambda: None, recorded=None, view: Path | None = None) -> dict:
     """
     Evaluate one bag and return its result, which is also written to `out`/bags/NAME/result.json.
 
     cache: folder of the detections.  threads: of the CNN.  recorded: bag with the tracks of the
-    live mode; None to play it now.  Raises ValueError for a bag that cannot
-    be evaluated, saying why.
+    live mode; None to play it now.  view: file for a recording of the first mode, to be looked at
+    with `acme_tracking view`.  Raises ValueError for a bag that cannot be evaluated, saying why.
     """
     with BagReader(path) as bag:
         topic = bag.image_topic(settings.images)
@@ -159,6 +159,10 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
         folder.mkdir(parents=True, exist_ok=True)
         if truth:
             _show_worst(result, bag, topic, images, truth, outcomes, settings, folder)
+        if view:
+            from acme_tracking.viewer.outcomes import record_outcome  # not installed everywhere
+            record_outcome(view, f'{bag.name}, {settings.modes[0]}', bag.images(topic), truth,
+                           outcomes[settings.modes[0]])
     result['every'] = every_nth(settings, rate)
     _write_texts(out, bag.name, images, truth, outcomes)
     (folder / 'timings.json').write_text(json.dumps(timings, indent=2) + '\n')
@@ -264,7 +268,7 @@ def _detector_scores(truth, labelled, found, settings):
 def _judge_mode(outcome, truth, settings, least):
     ids = {int(one) for tracks in outcome.tracks if len(tracks) for one in tracks.ids}
     result = {'detector_runs': len(outcome.detected), 'requests': outcome.requests,
-              'tracks': len(ids), 'lost_images': outcome.lost, 'ages': outcome.ages,
+              'tracks': len(ids), 'lost_images': outcome.lost, 'ages': list(outcome.ages.values()),
               'timeline': _timeline(outcome)}
     result['detected'] = [round((stamp - outcome.stamps[0]) * 1e-9, 3)
                           for stamp in outcome.detected]

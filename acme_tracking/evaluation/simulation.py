@@ -14,7 +14,7 @@ import heapq
 import itertools
 
 from acme_tracking.detections import Detections
-from acme_tracking.evaluation.outcome import COASTING, FOLLOWED, Outcome
+from acme_tracking.evaluation.outcome import CnnRun, COASTING, FOLLOWED, Outcome
 from acme_tracking.sessions.detection import DetectionSession, DetectorParameters
 from acme_tracking.sessions.events import (
     Answer,
@@ -157,7 +157,8 @@ class Simulation:
                 self._handle(now, TracksPublished(now))
             elif isinstance(action, Request):
                 self.outcome.requests[action.reason] += 1
-                self._perform_detection(now, self._detection.on(Asked(now, action.ticket)))
+                self._perform_detection(now, self._detection.on(Asked(now, action.ticket)),
+                                        action.reason)
             # nothing for Cancel: an answer that comes all the same is for the session to judge
 
     def _note_tracks(self, now, action):
@@ -165,7 +166,7 @@ class Simulation:
         self._said.setdefault(action.stamp, (action.confirmed, [
             COASTING if states[one] is State.COASTING else FOLLOWED
             for one in action.confirmed.ids.tolist()]))
-        self.outcome.ages.append((now - self._arrived[action.stamp]) * 1e-9)
+        self.outcome.ages.setdefault(action.stamp, (now - self._arrived[action.stamp]) * 1e-9)
 
     def _note_corrections(self, event):
         if isinstance(event, DetectionsArrived):
@@ -174,27 +175,30 @@ class Simulation:
 
     # The detector node
 
-    def _perform_detection(self, now, actions):
+    def _perform_detection(self, now, actions, reason=''):
         for action in actions:
             if isinstance(action, StartRun):
-                self._start_run(now, action)
+                self._start_run(now, action, reason)
             elif isinstance(action, PublishDetections):
                 self._tell(WaitingDetections(now, action.stamp,
                                              functools.partial(_same, action.detections)))
             elif isinstance(action, Answer):
                 self._tell(Answered(now, action.caller, action.success, action.message))
 
-    def _start_run(self, now, action):
-        self.outcome.detected.append(action.stamp)
+    def _start_run(self, now, action, reason):
+        self.outcome.runs.append(CnnRun(action.stamp, reason))
         late, lost = self._chance.random(2)
         seconds = self._surroundings.latency + self._surroundings.jitter * late
         self._at(now + _nanoseconds(seconds), self._end_run, action,
-                 lost < self._surroundings.lost_answers, self._alive)
+                 lost < self._surroundings.lost_answers, self._alive, self.outcome.runs[-1])
 
-    def _end_run(self, now, run, lost, alive):
+    def _end_run(self, now, run, lost, alive, noted):
         if alive != self._alive:
             return  # of a detector that has gone since
-        actions = self._detection.on(RunFinished(now, run.run, self._detect(*run.image)))
+        found = self._detect(*run.image)
+        if not lost:
+            noted.found, noted.latency = found, (now - self._arrived[run.stamp]) * 1e-9
+        actions = self._detection.on(RunFinished(now, run.run, found))
         self._perform_detection(now, [action for action in actions
                                       if not lost or isinstance(action, StartRun)])
 

@@ -12,7 +12,12 @@ from pathlib import Path
 import sys
 
 from acme_tracking.annotated_video import AnnotatedVideo
-from acme_tracking.messages import detections_from_msg, image_from_msg, stamp_to_ns
+from acme_tracking.messages import (
+    detections_from_msg,
+    diagnostics_from_msg,
+    image_from_msg,
+    stamp_to_ns,
+)
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import RELIABLE_QOS
 from acme_tracking.nodes.running import now, run
@@ -99,12 +104,9 @@ class RecorderNode(ManagedNode):
                                      detections_from_msg(message)))
 
     def _on_diagnostics(self, message):
-        space = self.get_namespace().rstrip('/')
-        for status in message.status:
-            for node in 'camera', 'tracker':
-                if status.name == f'{space}/{node}':
-                    values = {pair.key: pair.value for pair in status.values}
-                    self._tell(HealthArrived(now(), node, values))
+        for node, _, _, values in diagnostics_from_msg(message, self.get_namespace()):
+            if node in ('camera', 'tracker'):
+                self._tell(HealthArrived(now(), node, values))
 
     def _on_written(self, error):
         """Tell the session on the thread of the executor; this one is that of the video."""

@@ -1,7 +1,7 @@
 """The viewer's node: messages of a namespace reach what is shown, and broken ones do no harm."""
 import pytest
 
-pytest.importorskip('rerun', reason='needs requirements/viewer.txt')
+pytest.importorskip('rerun', reason='needs acme_tracking[view]')
 
 from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.nodes.viewer import ViewerNode  # noqa: E402

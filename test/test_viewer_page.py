@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-pytest.importorskip('rerun', reason='needs requirements/viewer.txt')
+pytest.importorskip('rerun', reason='needs acme_tracking[view]')
 pytest.importorskip('vision_msgs', reason='needs the message packages')
 
 from acme_tracking.bags.topics import DETECTIONS, IMAGE, IMAGE_QOS, RELIABLE_QOS  # noqa: E402

@@ -1,7 +1,7 @@
 """What the viewer is given: recordings read back, and live messages in any order, exactly."""
 import pytest
 
-pytest.importorskip('rerun', reason='needs requirements/viewer.txt')
+pytest.importorskip('rerun', reason='needs acme_tracking[view]')
 pytest.importorskip('vision_msgs', reason='needs the message packages')
 
 from acme_tracking.cli import main  # noqa: E402

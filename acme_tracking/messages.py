@@ -29,6 +29,7 @@ from vision_msgs.msg import (  # noqa: E402  there only now
 
 LARGEST_CALIBRATION = 2**16  # bytes of a file, which has two hundred numbers at most
 
+STATE = 'state'  # what the status of one of our nodes is called, after its name
 LONGEST_NAME = 256  # of a class, in characters
 # Pixels: no image is so large, and areas beyond overflow.
 LARGEST = 1e6
@@ -250,9 +251,9 @@ def diagnostics_from_msg(msg, namespace: str):
 
     `level` is 0 (ok) to 3 (stale); values are text.
     """
-    space = f'/{namespace.strip("/")}/'.replace('//', '/')
     for status in msg.status:
-        parent, _, node = status.name.rpartition('/')
-        if f'{parent}/' == space:
+        name, _, task = status.name.partition(': ')
+        parent, _, node = name.strip('/').rpartition('/')
+        if parent == namespace.strip('/') and task == STATE:
             level = status.level if isinstance(status.level, int) else ord(status.level)
             yield node, level, status.message, {pair.key: pair.value for pair in status.values}

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 
+from acme_tracking.messages import diagnostics_from_msg
 from acme_tracking.processes import Processes
 from acme_tracking.share import share
 
@@ -66,10 +67,8 @@ class Health:
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take, 100)
 
     def _take(self, message):
-        for status in message.status:
-            namespace, _, name = status.name.rpartition('/')
-            if namespace == NAMESPACE and name in NODES:
-                self.values[name] = {pair.key: pair.value for pair in status.values}
+        self.values.update({name: values for name, _, _, values
+                            in diagnostics_from_msg(message, NAMESPACE) if name in NODES})
 
     def number(self, node, key):
         """Return a value that a node reports, 0 before it has."""

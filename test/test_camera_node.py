@@ -52,7 +52,7 @@ class Listener:
 
     def _on_health(self, array):
         status, = array.status
-        if status.name == '/camera':
+        if status.name == 'camera: state':
             self.health.append(status)
 
     def value(self, key):

@@ -4,7 +4,11 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2')
 
 from acme_tracking import geometry  # noqa: E402
-from acme_tracking.messages import detections_from_msg, stamp_to_ns  # noqa: E402
+from acme_tracking.messages import (  # noqa: E402
+    detections_from_msg,
+    diagnostics_from_msg,
+    stamp_to_ns,
+)
 from acme_tracking.processes import Processes  # noqa: E402
 from acme_tracking.scene import Scene, TARGET_ID  # noqa: E402
 from acme_tracking.share import share  # noqa: E402
@@ -40,9 +44,8 @@ class LiveGraph:
         self.processes = Processes(share('config/tracking.yaml'), 'shared_memory', NAMESPACE)
 
     def _on_diagnostics(self, array):
-        for status in array.status:
-            self.health[status.name.removeprefix(f'{NAMESPACE}/')] = {
-                pair.key: pair.value for pair in status.values}
+        self.health.update({name: values for name, _, _, values
+                            in diagnostics_from_msg(array, NAMESPACE)})
 
     def start(self, **camera):
         self.processes.start('detector')

@@ -304,8 +304,10 @@ def test_a_report_and_a_warning_are_performed(echo, graph, capfd):
                   Report('warning', 'slow', {'images': 3})])
     graph.wait_until(lambda: any(status.message == 'slow' for status in health), 60)
     status = next(status for status in health if status.message == 'slow')
-    assert (status.level, status.name) == (DiagnosticStatus.WARN, '/echo')
-    assert [(pair.key, pair.value) for pair in status.values] == [('images', '3')]
+    assert (status.level, status.name) == (DiagnosticStatus.WARN, 'echo: state')
+    values = {pair.key: pair.value for pair in status.values}
+    assert values['images'] == '3' and values['Events since startup'] == '0'
+    assert {'Events in window', 'Duration of window (s)', 'Actual frequency (Hz)'} <= set(values)
     log = capfd.readouterr().err
     assert '[WARN]' in log and 'mind this' in log and 'so it is' in log and '[ERROR]' in log
 

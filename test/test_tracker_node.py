@@ -280,11 +280,12 @@ def test_incompatible_quality_of_service_is_a_warning_that_names_both_sides(harn
 
 def test_diagnostics_tell_what_happens(harness):
     status, _ = harness.diagnosis()
-    assert status.name == '/tracker'
+    assert status.name == 'tracker: state'
     harness.start_track()
     _, values = harness.diagnosis()
     assert int(values['images']) >= 2 and values['tracks.confirmed'] == '1'
     assert float(values['buffer_megabytes']) > 0 and float(values['image_ms_median']) > 0
+    assert int(values['Events since startup']) >= 2
     assert status.level == DiagnosticStatus.OK or status.message.startswith('no images')
 
 

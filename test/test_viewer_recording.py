@@ -185,7 +185,7 @@ def boxes(stamp, found):
     return detections_to_msg(found, Header(stamp=ns_to_stamp(stamp)))
 
 
-def health(name='/front/tracker', message='tracking', **values):
+def health(name='front/tracker: state', message='tracking', **values):
     return DiagnosticArray(status=[DiagnosticStatus(
         name=name, message=message, level=DiagnosticStatus.WARN,
         values=[KeyValue(key=f'requests.{key}', value=value) for key, value in values.items()])])
@@ -233,9 +233,8 @@ def test_the_counts_of_the_tracker_tell_why_it_asks(live):
     live.diagnostics(1, health(low_confidence='3'))
     assert live.notes[0].told == [], 'there is no image yet, and so no time'
     live.image(2, picture(7))
-    for name, count in (('/front/tracker', '3'), ('/rear/tracker', '9'), ('/front/tracker', '5'),
-                        ('/front/tracker', 'many')):
-        live.diagnostics(3, health(name, low_confidence=count))
+    for name, count in (('/front', '3'), ('/rear', '9'), ('/front', '5'), ('/front', 'many')):
+        live.diagnostics(3, health(f'{name[1:]}/tracker: state', low_confidence=count))
     assert live.notes[0].told == [
         ('event', 7, 'tracker', 'tracking', 'WARN'), ('requests', 7, {'low_confidence': 3}),
         ('event', 7, 'tracker', 'asked 2 x: low confidence'),

@@ -152,6 +152,7 @@ class CameraNode(ManagedNode):
         stamp = self._clock_ns() if action.stamp is None else action.stamp
         header = Header(stamp=ns_to_stamp(stamp), frame_id=self.parameters.frame_id)
         self._images.publish(action.image, header, self.parameters.jpeg_quality)
+        self.count()
 
     def _end(self, status):
         """Let the last images leave, say on /diagnostics that it was all, and end the process."""

@@ -123,6 +123,7 @@ class DetectorNode(ManagedNode):
             self._inference.run(action.run, action.image, self.parameters)
         elif isinstance(action, PublishDetections):
             self._publisher.publish(detections_to_msg(action.detections, action.image.header))
+            self.count()
         elif isinstance(action, Answer):
             action.caller.set_result(action)
         elif isinstance(action, LoadWeights):

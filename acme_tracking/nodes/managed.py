@@ -94,6 +94,10 @@ class ManagedNode(LifecycleNode):
             else:
                 self.act(action)
 
+    def count(self):
+        """Count a message of what the node is there to publish, for its frequency."""
+        self._health.count()
+
     def guarded(self, callback):
         """Return a function that calls `callback` and, when it raises, logs and counts that."""
         @functools.wraps(callback)

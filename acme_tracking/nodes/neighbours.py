@@ -1,6 +1,9 @@
 """Who else publishes on the topics of a node: two cameras on one topic are followed as one."""
 from __future__ import annotations
 
+# Topics that everybody publishes on.
+SHARED = {'/diagnostics'}
+
 
 class Neighbours:
     """Looks at the graph around a node."""
@@ -20,7 +23,7 @@ class Neighbours:
 
         What a single look shows may be one node that comes while the other goes.
         """
-        seen = {topic: names for topic in sorted(set(topics))
+        seen = {topic: names for topic in sorted({*topics} - SHARED)
                 if len(names := self.publishers(topic)) > 1}
         lasting = {topic: names for topic, names in seen.items()
                    if self._before.get(topic) == names}

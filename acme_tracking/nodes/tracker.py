@@ -173,6 +173,7 @@ class TrackerNode(ManagedNode):
 
     def _publish(self, action):
         self._tracks.publish(detections_to_msg(action.confirmed, self._header))
+        self.count()
         self._tentative.publish(detections_to_msg(action.tentative, self._header))
         # To draw costs more than to look whether anybody wants it.
         listened = [(publisher, encode) for publisher, encode in (

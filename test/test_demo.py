@@ -51,6 +51,7 @@ def test_a_folder_of_images_is_tracked_to_its_end_and_can_be_repeated(tmp_path, 
     assert 1 <= frames_of(out / 'tracked.mp4') <= summary['tracked_images']
     assert sum(summary['requests'].values()) >= 1
     assert 'image delivery' in printed and 'tracked.mp4' in printed
+    assert printed.count('\n  acme_tracking ') == 3, 'what to try next'
     assert f'acme_tracking repeat {out.resolve() / "events.jsonl"} {out / "bag"}' in printed
     assert main(['repeat', str(out / 'events.jsonl'), str(out / 'bag')]) == 0
     assert 'times tracks were published, 0 came out differently' in capsys.readouterr().out

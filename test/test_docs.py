@@ -24,17 +24,40 @@ def commands(page):
     return [line.split() for line in re.findall(r'^ {4}acme_tracking (.*)$', text, re.M)]
 
 
-@pytest.mark.parametrize('page', [DOCS.parent / 'README.md', DOCS / 'training.md'],
-                         ids=lambda page: page.name)
+PAGES = [DOCS.parent / 'README.md', *sorted(DOCS.glob('*.md'))]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_documented_options_exist(page, capsys):
-    shown = commands(page)
-    assert len(shown) >= 5
-    for words in shown:
+    for words in commands(page):
         verb = words[:2] if words[1:] and words[1].isalpha() else words[:1]
         with pytest.raises(SystemExit):
             main([*verb, '--help'])
         known = set(re.findall(r'--[a-z][a-z-]*', capsys.readouterr().out))
         assert {word for word in words if word.startswith('--')} <= known, words
+
+
+def test_documented_launch_arguments_targets_and_benchmarks_exist():
+    text = '\n'.join(page.read_text().replace('\\\n', ' ') for page in PAGES)
+    root = DOCS.parent
+    launches = re.findall(r'ros2 launch acme_tracking (\w+\.launch\.py)([^`\n]*)', text)
+    assert len(launches) >= 5
+    for name, rest in launches:
+        source = (root / 'launch' / name).read_text()
+        for argument in re.findall(r'(\w+):=', rest):
+            assert f"'{argument}': (" in source, (name, argument)
+    targets = re.findall(r'^([a-z]+):', (root / 'Makefile').read_text(), re.M)
+    assert set(re.findall(r'^ {4}make ([a-z]+)', text, re.M)) <= set(targets)
+    for name, rest in re.findall(r'benchmark/(\w+\.py)([^`\n]*)', text):
+        source = (root / 'benchmark' / name).read_text()
+        assert all(f"'{option}'" in source for option in re.findall(r' (--[a-z][a-z-]*)', rest))
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r'\]\(([^)#\s]*)(?:#[^)\s]*)?\)', page.read_text()):
+        if target and '://' not in target:
+            assert (page.parent / target).exists(), target
 
 
 def test_what_can_go_wrong_is_shown_by_tests_that_exist():

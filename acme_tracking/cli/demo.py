@@ -47,6 +47,13 @@ def add_arguments(parser):
                         default='shared_memory', help='how images travel (default: %(default)s)')
 
 
+NEXT = """
+Next, try
+  acme_tracking demo --video street.mp4       your own video, folder of images, device or URL
+  acme_tracking view                          what a running graph sees and thinks, in a browser
+  acme_tracking evaluate drive/ --out out/run your own rosbag, scored (docs/first_hour.md)"""
+
+
 def run(arguments) -> int:
     """Run until the source ends or Ctrl-C; return 0 when a summary was written."""
     if arguments.seconds is None:
@@ -71,6 +78,7 @@ def run(arguments) -> int:
     print(f'\nSee {out / "tracked.mp4"} and {summary}.')
     if arguments.record:
         print(f'Repeat it: acme_tracking repeat {log} {bag}')
+    print(NEXT)
     return 0
 
 

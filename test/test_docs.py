@@ -21,7 +21,8 @@ def test_the_parameter_tables_are_those_of_the_code():
 def commands(page):
     """Return the commands of this package that a page shows, as lists of words."""
     text = page.read_text().replace('\\\n', ' ')
-    return [line.split() for line in re.findall(r'^ {4}acme_tracking (.*)$', text, re.M)]
+    return [line.partition(' # ')[0].split()
+            for line in re.findall(r'^ {4}acme_tracking (.*)$', text, re.M)]
 
 
 PAGES = [DOCS.parent / 'README.md', *sorted(DOCS.glob('*.md'))]

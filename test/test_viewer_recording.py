@@ -254,9 +254,18 @@ def test_a_recording_of_an_evaluation(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main([*words[:-1], str(tmp_path / 'a.txt')]) == 1
     assert 'ends in .rrd, got' in capsys.readouterr().err
+    assert main([words[0], bag, bag, *words[2:]]) == 1
+    assert 'twice' in capsys.readouterr().err
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     for verb in words, ['view']:
         assert main(verb) == 1
         assert capsys.readouterr().err == (
             f'acme_tracking {verb[0]}: the viewer is not installed: '
             'pip install "acme_tracking[view]"\n')
+
+
+def test_a_recording_that_cannot_be_written_is_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match='cannot write .*a.rrd'):
+        TrackingRecording(tmp_path / 'none' / 'a.rrd', 'a')
+    with pytest.raises(ValueError, match='cannot write /dev/full'):
+        TrackingRecording('/dev/full', 'a')

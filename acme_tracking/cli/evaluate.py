@@ -114,11 +114,12 @@ def run(arguments) -> int:
 
 
 def _check_view(path):
-    """Raise ValueError, before the work, for a recording that could not be written or shown."""
+    """Raise ValueError or OSError, before the work, for what could not be written or shown."""
     require()
     if path.suffix != SUFFIX:
         raise ValueError(f'--view must be a file that ends in {SUFFIX}, got {path}')
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
 
 
 def modes(arguments) -> list[str]:

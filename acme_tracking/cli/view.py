@@ -6,12 +6,14 @@ The address of the page is printed; it is opened only with --open.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 import re
 import signal
 import time
 import webbrowser
 
+from acme_tracking.transport import environment
 from acme_tracking.viewer import require, SUFFIX
 from acme_tracking.viewer.serving import Viewer
 
@@ -52,19 +54,22 @@ def run(arguments) -> int:
             webbrowser.open(viewer.page)
         if what is None:
             _follow(viewer, arguments)
-            return 0
-        if not recorded:
+        elif not recorded:
             print(f'{_show_bag(viewer, arguments)} images of {what} are there.', flush=True)
-        while viewer.alive():
+        while what is not None and viewer.alive():
             time.sleep(0.5)
+        if viewer.alive():
+            return 0
     raise ValueError('the viewer has ended')
 
 
 def _follow(viewer, arguments):
+    os.environ.update(environment())  # before ROS starts, or images are lost on their way
     from acme_tracking.nodes.viewer import follow
     from acme_tracking.viewer.recording import TrackingRecording
-    follow(lambda: TrackingRecording(viewer.target, arguments.namespace or 'live', follow=True),
-           arguments.namespace, arguments.compressed, viewer.alive)
+    namespace = arguments.namespace.strip('/')
+    follow(lambda: TrackingRecording(viewer.target, namespace or 'live', follow=True), namespace,
+           arguments.compressed, viewer.alive)
 
 
 def _show_bag(viewer, arguments):

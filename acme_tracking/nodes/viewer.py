@@ -23,6 +23,7 @@ class ViewerNode(Node):
         super().__init__('viewer', namespace=namespace)
         self._live = live
         image = (CompressedImage, 'image_raw/compressed') if compressed else (Image, 'image_raw')
+        print(f'Waiting for images on {self.resolve_topic_name(image[1])}.', flush=True)
         for message_type, topic, take, qos in (
                 (*image, live.image, IMAGE_QOS),
                 (Detection2DArray, 'tracks', live.tracks, RELIABLE_QOS),

@@ -2,7 +2,7 @@
 What the tracker thinks, to be seen: recordings for the viewer Rerun, and a page that shows them.
 
 A running graph, a bag and the outcome of an evaluation become one kind of recording, so that all
-are looked at in the same way.  Needs acme_tracking[view], and no ROS but the messages; a
+are looked at in the same way.  Needs the extra `view`, and no ROS but the messages; a
 running graph is listened to by `nodes/viewer.py`.
 """
 import importlib.util

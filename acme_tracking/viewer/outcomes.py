@@ -16,8 +16,8 @@ def record_outcome(path: Path, name: str, images: Iterable[tuple[int, int, np.nd
     """
     Write a recording of `images` (stamp, time, image), the truth by stamp, and the outcome.
 
-    As in a running graph, an image that nothing was said about is left out.  Raises OSError when
-    it cannot be written.
+    As in a running graph, an image that nothing was said about is left out.  Raises ValueError
+    when it cannot be written.
     """
     recording = TrackingRecording(path, name)
     tracks, runs = dict(zip(outcome.stamps, outcome.tracks)), defaultdict(list)

@@ -23,6 +23,7 @@ QUALITY = 85  # of the images, JPEG
 # dark.
 SURE_LINE, THIN_LINE = -1.5, -0.6
 DARKER = 0.65
+DELIVERED_WITHIN = 60.0  # seconds
 COLORS = {DETECTIONS: (255, 200, 60), TRUTH: (255, 255, 255), TRACKS: (120, 200, 255)}
 
 
@@ -39,13 +40,15 @@ class TrackingRecording:
         Write to a file, or send to the address of a Rerun server ('rerun+http://...').
 
         name: shown in the list of recordings.  follow: show the newest image, not the first.
+        Raises ValueError for a file that cannot be written.
         """
         self._stream = rr.RecordingStream('acme_tracking')
-        blueprint = arrangement(follow)
-        if str(target).startswith('rerun+'):
-            self._stream.connect_grpc(str(target), default_blueprint=blueprint)
-        else:
-            self._stream.save(target, default_blueprint=blueprint)
+        send = (self._stream.connect_grpc if str(target).startswith('rerun+')
+                else self._stream.save)
+        try:
+            send(str(target), default_blueprint=arrangement(follow))
+        except RuntimeError as error:
+            raise ValueError(f'cannot write {target}: {error}') from error
         self._stream.send_recording_name(name)
         self._first = None  # the stamp of what was told first
         self._shown, self._named = set(), set()  # ids on the image before, and ever
@@ -54,8 +57,11 @@ class TrackingRecording:
         self._style(AGE, rr.SeriesLines(names='age', colors=(110, 170, 255)))
 
     def close(self) -> None:
-        """Deliver everything."""
-        self._stream.flush()
+        """Deliver everything; ValueError when that does not work."""
+        try:
+            self._stream.flush(timeout_sec=DELIVERED_WITHIN)
+        except RuntimeError as error:
+            raise ValueError(f'the recording is not complete: {error}') from error
         self._stream.disconnect()
 
     def image(self, stamp: int, image: np.ndarray | bytes) -> None:

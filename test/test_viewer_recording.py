@@ -47,7 +47,8 @@ def read(path):
         if chunk.is_static or 'stamp' not in batch.schema.names:
             continue
         values = {name.partition(':')[2]: batch.column(name).to_pylist()
-                  for name in batch.schema.names if ':' in name}
+                  for name in batch.schema.names
+                  if ':' in name and not name.startswith('Series')}
         for index, (stamp, key) in enumerate(zip(
                 batch.column('stamp').cast('int64').to_pylist(),
                 batch.column('rerun.controls.RowId').to_pylist())):

@@ -51,7 +51,8 @@ class TrackingRecording:
             raise ValueError(f'cannot write {target}: {error}') from error
         self._stream.send_recording_name(name)
         self._first = None  # the stamp of what was told first
-        self._shown, self._named = set(), set()  # ids on the image before, and ever
+        self._shown = set()  # ids on the image before
+        self._styled = set()  # reasons of requests
         self._style(LATENCY, rr.SeriesPoints(names='latency', colors=(255, 160, 60),
                                              marker_sizes=3))
         self._style(AGE, rr.SeriesLines(names='age', colors=(110, 170, 255)))
@@ -87,17 +88,14 @@ class TrackingRecording:
             self._log(stamp, AGE, rr.Scalars(1e3 * age))
 
     def _track(self, stamp, identity, box, label, score):
-        entity, color = f'{TRACKS}/{identity}', np.array(color_of(identity)[::-1])
-        if identity not in self._named:
-            self._named.add(identity)
-            self._style(entity, rr.SeriesLines(names=f'{label} #{identity}', colors=color))
-        sure = score >= UNSURE
-        self._log(stamp, entity, rr.Boxes2D(
+        color, sure = np.array(color_of(identity)[::-1]), score >= UNSURE
+        self._log(stamp, f'{TRACKS}/{identity}', rr.Boxes2D(
             array=box, array_format=rr.Box2DFormat.XYXY,
             colors=(color if sure else color * DARKER).astype(np.uint8),
             radii=SURE_LINE if sure else THIN_LINE,
-            labels=f'{label} #{identity} {score:.2f}{"" if sure else " ?"}'))
-        self._log(stamp, entity, rr.Scalars(score))
+            labels=f'{label} #{identity} {score:.2f}{"" if sure else " ?"}'), rr.Scalars(score),
+            # Not static, as the style of the other plots: what is static is never forgotten.
+            rr.SeriesLines(names=f'{label} #{identity}', colors=color))
 
     def truth(self, stamp: int, truth: Detections) -> None:
         """Show what is truly on an image, but what scoring is to ignore."""
@@ -123,8 +121,8 @@ class TrackingRecording:
         """Show how often the CNN was asked until now, for each reason that it was asked for."""
         for reason in filter(counts.get, counts):
             entity = f'{REQUESTS}/{reason}'
-            if entity not in self._named:
-                self._named.add(entity)
+            if reason not in self._styled:
+                self._styled.add(reason)
                 self._style(entity, rr.SeriesLines(
                     names=reason.replace('_', ' '), interpolation_mode='StepAfter'))
             self._log(stamp, entity, rr.Scalars(counts[reason]))
@@ -138,12 +136,12 @@ class TrackingRecording:
             array=detections.boxes, array_format=rr.Box2DFormat.XYXY, radii=THIN_LINE,
             colors=COLORS[entity], labels=detections.labels.tolist(), show_labels=False))
 
-    def _log(self, stamp, entity, what):
+    def _log(self, stamp, entity, *what):
         if self._first is None:
             self._first = stamp
         self._stream.set_time(TIME, duration=np.timedelta64(stamp - self._first, 'ns'))
         self._stream.set_time(STAMP, timestamp=np.datetime64(stamp, 'ns'))
-        self._stream.log(entity, what)
+        self._stream.log(entity, *what)
 
     def _style(self, entity, what):
         self._stream.log(entity, what, static=True)

@@ -31,6 +31,8 @@ from acme_tracking.messages import (  # noqa: E402
     ns_to_stamp,
 )
 from acme_tracking.scene import Scene  # noqa: E402
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 from mp4_files import lasting, write_mp4  # noqa: E402
 from std_msgs.msg import Header, String  # noqa: E402
 from test_sources import write_video  # noqa: E402
@@ -503,13 +505,11 @@ def test_compressed_recordings(tmp_path, mode, described):
     assert recorded(tmp_path / 'bag') == EXPECTED
 
 
-@pytest.mark.parametrize('compression', ['NONE', 'LZ4', 'ZSTD'])
-@pytest.mark.parametrize('indexed', [True, False])
-def test_recordings_of_other_tools(tmp_path, compression, indexed):
-    """Foxglove and others write files without what rosbag2 adds to a channel, or an index."""
+def written_by_others(path, compression, indexed=True):
+    """Write images as Foxglove and others do: without what rosbag2 adds, or without an index."""
     mcap = pytest.importorskip('mcap.writer')
     kind, _, messages = images(range(6))
-    with open(tmp_path / 'drive.mcap', 'wb') as file:
+    with open(path, 'wb') as file:
         writer = mcap.Writer(file, compression=mcap.CompressionType[compression],
                              use_statistics=indexed, use_summary_offsets=indexed,
                              index_types=mcap.IndexType.ALL if indexed else mcap.IndexType.NONE,
@@ -521,7 +521,38 @@ def test_recordings_of_other_tools(tmp_path, compression, indexed):
         for number, (time, message) in enumerate(messages):
             writer.add_message(channel, time, serialize(message, kind), time, number)
         writer.finish()
+
+
+@pytest.mark.parametrize('compression', ['NONE', 'LZ4', 'ZSTD'])
+@pytest.mark.parametrize('indexed', [True, False])
+def test_recordings_of_other_tools(tmp_path, compression, indexed):
+    written_by_others(tmp_path / 'drive.mcap', compression, indexed)
     assert recorded(tmp_path) == recorded(tmp_path / 'drive.mcap') == EXPECTED
+
+
+@pytest.fixture(scope='module', params=['LZ4', 'ZSTD', 'mcap', 'sqlite3'])
+def whole(request, tmp_path_factory):
+    """Give a file with a recording."""
+    folder = tmp_path_factory.mktemp('whole')
+    if request.param.isupper():
+        written_by_others(folder / 'bag.mcap', request.param)
+    else:
+        write(folder / 'bag', {'/image_raw': images(range(6))}, request.param)
+    file, = (path for path in folder.rglob('bag.*') if path.is_file())
+    return file
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=100)
+@given(place=st.integers(0, 2**15), end=st.booleans(), rubbish=st.binary(min_size=1, max_size=9))
+def test_a_damaged_recording_is_read_or_refused(whole, place, end, rubbish):
+    content, file = whole.read_bytes(), whole.with_stem('damaged')
+    place = len(content) - 1 - place % 900 if end else place % len(content)  # the index, or all
+    file.write_bytes(content[:place] + rubbish + content[place + len(rubbish):])
+    try:
+        with BagReader(file) as bag:
+            assert all(image.ndim == 3 for _, _, image in bag.images(bag.image_topic()))
+    except ValueError as error:
+        assert str(file) in str(error)
 
 
 @pytest.mark.parametrize('option, value', [('--quality', '0'), ('--rate', '-1')])

@@ -23,12 +23,12 @@ KEYS = {'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'matplotlib': 'python3-ma
         'numpy': 'python3-numpy', 'scipy': 'python3-scipy', 'sklearn': 'python3-sklearn',
         'tqdm': 'python3-tqdm', 'yaml': 'python3-yaml'}
 # No key, or one that only pip follows, which a system that guards its Python does not allow.
-WITHOUT_KEY = {'apsw', 'dlib', 'onnx', 'openvino', 'pycocotools', 'rerun', 'rosbags',
+WITHOUT_KEY = {'apsw', 'backports', 'dlib', 'onnx', 'openvino', 'pycocotools', 'rerun', 'rosbags',
                'safetensors', 'supervision', 'threadpoolctl', 'torch', 'trackers', 'transformers'}
 # Not imported, but run.
 RUN = {'ros2bag', 'ros2launch', 'rosbag2_storage_default_plugins'}
 # Modules that come with what is required.
-BROUGHT = {'apsw': 'rosbags', 'threadpoolctl': 'scikit-learn'}
+BROUGHT = {'apsw': 'rosbags', 'backports': 'rosbags', 'threadpoolctl': 'scikit-learn'}
 EXECUTABLES = {'acme_tracking', 'camera_node', 'detector_node', 'tracker_node'}
 
 

@@ -11,6 +11,7 @@ from acme_tracking.scene import Scene
 from acme_tracking.sessions.events import ImageRead, SourceEnded, SourceFailed
 from acme_tracking.sources import open_source, Source
 from acme_tracking.sources.resizing import resized
+from acme_tracking.sources.stream import StreamSource
 import cv2
 from mjpeg_server import MjpegServer
 from mp4_files import lasting, turned, write_mp4
@@ -253,6 +254,27 @@ def test_a_stream_is_read():
     assert levels(source, 3) == [100, 100, 100]
     source.close()
     camera.stop()
+
+
+def test_gray_images_of_a_pipeline_become_bgr(monkeypatch):
+    class Pipeline:
+        def __init__(self, *_):
+            self._images = iter([np.full((4, 6), 9, np.uint8)] * 2)
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            image = next(self._images, None)
+            return image is not None, image
+
+        def get(self, _):
+            return 25.0
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Pipeline)
+    source = StreamSource('gstreamer:videotestsrc ! video/x-raw,format=GRAY8 ! appsink')
+    assert source.size == (6, 4) and [source.read().shape for _ in range(2)] == [(4, 6, 3)] * 2
+    assert source.read() is None
 
 
 @pytest.mark.parametrize('asked, size', [((32, 24), (32, 24)), ((128, 0), (128, 96)),

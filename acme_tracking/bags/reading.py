@@ -30,9 +30,10 @@ import numpy as np
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 
-# What the storage libraries raise on damaged files.
-_DAMAGE = (ReaderError, SerdeError, apsw.Error, struct.error, UnicodeDecodeError, IndexError,
-           TypeError, AssertionError, EOFError, zstd.ZstdError)
+# What the storage libraries raise on damaged files, the last ones of lengths that are nonsense.
+_DAMAGE = (ReaderError, SerdeError, apsw.Error, struct.error, zstd.ZstdError, RuntimeError,
+           AssertionError, EOFError, LookupError, TypeError, ValueError,
+           OverflowError, MemoryError, OSError)
 SUFFIXES = ('.mcap', '.db3')
 # How messages begin that were compressed one by one (RFC 8878); no serialized message does.  Where
 # there is no metadata.yaml, nothing else says that they are.

@@ -19,7 +19,7 @@ class StreamSource(Source):
         A device is asked for images of `size` (width, height); (0, 0) leaves it its own.
         """
         self._capture = _capture(spec, timeout, size)
-        image = self._capture.read()[1] if self._capture.isOpened() else None
+        image = self._next() if self._capture.isOpened() else None
         if image is None:
             self._capture.release()
             raise SourceUnavailable(
@@ -34,7 +34,13 @@ class StreamSource(Source):
         if self._first is not None:
             image, self._first = self._first, None
             return image
-        return self._capture.read()[1]
+        return self._next()
+
+    def _next(self):
+        """Return the next image; a pipeline may give gray ones."""
+        image = self._capture.read()[1]
+        gray = image is not None and image.ndim == 2
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if gray else image
 
     def close(self):
         """Close the connection."""

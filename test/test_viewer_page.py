@@ -35,7 +35,7 @@ READ, WRITE = (f'/rerun.sdk_comms.v1alpha1.MessageProxyService/{name}Messages'
 ROAD = (60, 90, 60)  # BGR
 IDS = (1, 2, 3)
 # Seconds for a browser that draws without a graphics card, on a busy machine.
-PATIENCE = 200.0
+PATIENCE = 500.0
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))),
                None)
 WITHOUT_GRAPHICS_CARD = ('--no-sandbox', '--use-gl=angle', '--use-angle=swiftshader',
@@ -89,6 +89,7 @@ def shows_the_drive(picture):
     return road.min() <= first < second < third <= road.max()
 
 
+@pytest.mark.timeout(PATIENCE + 100)
 @pytest.mark.skipif(BROWSER is None, reason='needs Chromium')
 def test_a_browser_shows_picture_and_boxes_and_asks_nobody_else(tmp_path):
     api = pytest.importorskip('playwright.sync_api', reason='needs Playwright')

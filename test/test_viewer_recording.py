@@ -4,6 +4,8 @@ import pytest
 pytest.importorskip('rerun', reason='needs acme_tracking[view]')
 pytest.importorskip('vision_msgs', reason='needs the message packages')
 
+from acme_tracking.bags import topics  # noqa: E402
+from acme_tracking.bags.writing import BagWriter  # noqa: E402
 from acme_tracking.cli import main  # noqa: E402
 from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.drawing import color_of  # noqa: E402
@@ -14,6 +16,7 @@ from acme_tracking.messages import (  # noqa: E402
     image_to_msg,
     ns_to_stamp,
 )
+from acme_tracking.viewer.bags import show_bag  # noqa: E402
 from acme_tracking.viewer.live import LiveRecording, WAITING  # noqa: E402
 from acme_tracking.viewer.outcomes import record_outcome  # noqa: E402
 from acme_tracking.viewer.recording import (  # noqa: E402
@@ -219,6 +222,29 @@ def test_time_that_jumps_back_begins_another_recording(live):
     live.tracks(5, boxes(SECOND, tracks()))
     assert live.notes[0].told[-1] == ('close',)
     assert [told[0] for told in live.notes[1].told] == ['image', 'tracks']
+
+
+def test_a_bag_is_shown_as_if_it_ran_now(tmp_path):
+    serialization = pytest.importorskip('rclpy.serialization', reason='needs ROS 2')
+    with BagWriter(tmp_path / 'bag') as writer:
+        images, tracked, truth, found, nodes = (
+            writer.topic(name, kind, topics.RELIABLE_QOS) for name, kind in (
+                ('/front/image_raw', topics.IMAGE), ('/front/tracks', topics.DETECTIONS),
+                ('/front/ground_truth', topics.DETECTIONS),
+                ('/front/detections', topics.DETECTIONS),
+                (topics.DIAGNOSTICS, 'diagnostic_msgs/msg/DiagnosticArray')))
+        for time, topic, message in (
+                (10, images, picture(1)), (15, truth, boxes(1, tracks((7, 1.0)))),
+                (260, tracked, boxes(1, tracks((7, 0.9)))), (300, images, picture(2)),
+                (400, nodes, health(low_confidence='2')), (510, found, boxes(1, tracks()))):
+            writer.write(topic, time * 10**6, serialization.serialize_message(message))
+    assert show_bag(tmp_path / 'bag', '', lambda: TrackingRecording(
+        tmp_path / 'a.rrd', 'a')) == 2
+    shown = read(tmp_path / 'a.rrd')
+    assert list(shown[CAMERA]) == [1, 2] and shown[AGE] == {1: {'scalars': [250]}}
+    assert len(shown[f'{TRACKS}/7']) == 1 and len(shown[TRUTH][1]['centers']) == 1
+    assert shown[LATENCY] == {1: {'scalars': [500]}}
+    assert shown[f'{REQUESTS}/low_confidence'] == {2: {'scalars': [2]}}
 
 
 def test_jpeg_files_go_on_as_they_are(live):

@@ -11,6 +11,7 @@ from acme_tracking.annotated_video import AnnotatedVideo
 from acme_tracking.cli import main
 from acme_tracking.detections import Detections
 from acme_tracking.drawing import draw_tracks
+from acme_tracking.processes import Processes
 from acme_tracking.scene import Scene
 import cv2
 import numpy as np
@@ -80,6 +81,14 @@ def test_a_missing_video_ends_it_with_a_reason(tmp_path):
     assert 'nothing.mp4' in errors and 'The camera ended early' in errors
     assert 'Traceback' not in errors
     assert not (tmp_path / 'summary.json').exists() or 'delivery' not in printed
+
+
+def test_a_model_of_the_hub_is_left_to_the_detector(tmp_path, monkeypatch):
+    started = {}
+    monkeypatch.setattr(Processes, 'start', lambda _, node, **given: started.update({node: given}))
+    monkeypatch.setattr(Processes, 'wait_for', lambda *_: None)
+    assert main(['demo', '--weights', 'hf:PekingU/rtdetr_r18vd', '--out', str(tmp_path)]) == 1
+    assert started['detector'] == {'weights': 'hf:PekingU/rtdetr_r18vd'}
 
 
 def test_missing_weights_are_named(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import shutil
 import sys
 
+from acme_tracking.detection.runtimes import is_of_hub
 from acme_tracking.processes import Processes
 from acme_tracking.scene import CAMERAS
 from acme_tracking.share import share
@@ -36,7 +37,7 @@ def add_arguments(parser):
     parser.add_argument('--seconds', type=float, default=None,
                         help='stop after so many seconds (default: 20 for the rendered road, '
                         'else the whole source)')
-    parser.add_argument('--weights', type=Path, default=None, metavar='CHECKPOINT',
+    parser.add_argument('--weights', default=None, metavar='CHECKPOINT|ONNX|hf:ID',
                         help="of the detector (default: the package's own)")
     parser.add_argument('--params-file', type=Path, default=None, metavar='YAML',
                         help='parameters of the nodes (default: config/tracking.yaml)')
@@ -59,10 +60,10 @@ def run(arguments) -> int:
     if arguments.seconds is None:
         arguments.seconds = 20.0 if arguments.video == 'synthetic' else 0.0
     arguments.params_file = arguments.params_file or share('config/tracking.yaml')
-    for name in 'params_file', 'weights':
-        path = getattr(arguments, name)
-        if path is not None and not path.is_file():
-            raise ValueError(f'--{name.replace("_", "-")} must be a file, got {path}')
+    if not arguments.params_file.is_file():
+        raise ValueError(f'--params-file must be a file, got {arguments.params_file}')
+    if arguments.weights and not (is_of_hub(arguments.weights) or Path(arguments.weights).is_file()):
+        raise ValueError(f'--weights must be a file, or hf:ID, got {arguments.weights}')
     out = arguments.out
     summary, bag, log = out / 'summary.json', out / 'bag', (out / 'events.jsonl').resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def play(arguments, bag: Path, log: Path) -> str | None:
     failed = None
     try:
         # the detector first, as it takes longest
-        processes.start('detector', **({'weights': str(arguments.weights)}
+        processes.start('detector', **({'weights': arguments.weights}
                                        if arguments.weights else {}))
         processes.start('recorder', out=str(arguments.out))
         processes.start('tracker', **({'event_log': str(log)} if arguments.record else {}))

@@ -70,7 +70,7 @@ def choose(weights=None, device='auto', half=True, threads=None) -> tuple[Runtim
         return _onnx(weights).load(weights, half, threads), 'an ONNX file' if cuda else reason
     require_torch(weights)
     options = 'cuda' if cuda else 'cpu', half, threads
-    if _is_of_hub(weights):
+    if is_of_hub(weights):
         from acme_tracking.detection.runtimes.huggingface import HuggingFace
         return HuggingFace.load(weights, *options), reason
     from acme_tracking.detection.runtimes.torch import Torch
@@ -110,7 +110,7 @@ def classes_of(weights=None) -> tuple[str, ...] | None:
     if _is_onnx(weights):
         return _onnx(weights).inspect(weights)
     require_torch(weights)
-    if _is_of_hub(weights):
+    if is_of_hub(weights):
         return None
     from acme_tracking.detection import checkpoint
     return checkpoint.inspect(weights).classes
@@ -118,7 +118,7 @@ def classes_of(weights=None) -> tuple[str, ...] | None:
 
 def files_of(weights=None) -> list[Path]:
     """Return the files that weights are made of; none for a model of the Hugging Face hub."""
-    if weights and _is_of_hub(weights):
+    if weights and is_of_hub(weights):
         return []
     path = Path(weights or _shipped('.onnx'))
     beside = [description_of(path)] if _is_onnx(path) else []
@@ -136,7 +136,8 @@ def _is_onnx(weights) -> bool:
     return Path(weights).suffix == '.onnx'
 
 
-def _is_of_hub(weights) -> bool:
+def is_of_hub(weights) -> bool:
+    """Tell whether weights are a model of the Hugging Face hub, hf:ID."""
     return str(weights).startswith('hf:')
 
 

@@ -62,8 +62,9 @@ def run(arguments) -> int:
     arguments.params_file = arguments.params_file or share('config/tracking.yaml')
     if not arguments.params_file.is_file():
         raise ValueError(f'--params-file must be a file, got {arguments.params_file}')
-    if arguments.weights and not (is_of_hub(arguments.weights) or Path(arguments.weights).is_file()):
-        raise ValueError(f'--weights must be a file, or hf:ID, got {arguments.weights}')
+    weights = arguments.weights
+    if weights and not (is_of_hub(weights) or Path(weights).is_file()):
+        raise ValueError(f'--weights must be a file, or hf:ID, got {weights}')
     out = arguments.out
     summary, bag, log = out / 'summary.json', out / 'bag', (out / 'events.jsonl').resolve()
     out.mkdir(parents=True, exist_ok=True)

@@ -142,7 +142,7 @@ def test_an_outcome_has_reasons_and_leaves_out_what_was_skipped(tmp_path):
                             CnnRun(3, 'low_confidence', tracks(), 0.2)], ages={1: 0.01, 3: 0.03})
     for stamp, found in ((1, tracks((1, 0.9))), (2, None), (3, tracks((1, 0.8)))):
         outcome.add(stamp, found)
-    images = [(stamp, stamp, IMAGE) for stamp in (1, 2, 2, 3)]
+    images = [(stamp, stamp, IMAGE) for stamp in (1, 1, 2, 3)]
     record_outcome(tmp_path / 'a.rrd', 'a', images, {2: tracks((1, 1.0))}, outcome)
     found = read(tmp_path / 'a.rrd')
     assert list(found[CAMERA]) == [1, 3] and list(found[TRUTH][2])

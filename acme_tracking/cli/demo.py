@@ -62,7 +62,8 @@ def run(arguments) -> int:
     arguments.params_file = arguments.params_file or share('config/tracking.yaml')
     if not arguments.params_file.is_file():
         raise ValueError(f'--params-file must be a file, got {arguments.params_file}')
-    if arguments.weights and not (is_of_hub(arguments.weights) or Path(arguments.weights).is_file()):
+    if arguments.weights and not (is_of_hub(arguments.weights)
+                                  or Path(arguments.weights).is_file()):
         raise ValueError(f'--weights must be a file, or hf:ID, got {arguments.weights}')
     out = arguments.out
     summary, bag, log = out / 'summary.json', out / 'bag', (out / 'events.jsonl').resolve()

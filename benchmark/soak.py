@@ -50,7 +50,7 @@ def main():
         ('files_growth', GROWTH_COUNT)) if found[name][what] > limit]
     if found['images'] != found['tracked']:
         too_much.append(f'{found["images"] - found["tracked"]} images were not tracked')
-    print(json.dumps({'minutes': arguments.minutes, **found, 'failed': failed + too_much}))
+    print(json.dumps({**found, 'failed': failed + too_much}))
     sys.exit(bool(failed or too_much))
 
 
@@ -61,7 +61,8 @@ class Health:
         """Begin to listen."""
         from diagnostic_msgs.msg import DiagnosticArray
         import rclpy
-        rclpy.init()
+        from rclpy.signals import SignalHandlerOptions
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C ends it early
         self.values = {name: {} for name in NODES}
         self._rclpy, self._node = rclpy, rclpy.create_node('soak_probe')
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take, 100)
@@ -93,7 +94,10 @@ def watch(pids, seconds) -> dict:
     samples, ages, begin, told = [], [], time.monotonic(), 0
     before = {key: health.number('tracker', key) for key in ('images', 'skipped_images')}
     while (now := time.monotonic() - begin) < seconds:
-        health.listen(1)
+        try:
+            health.listen(1)
+        except KeyboardInterrupt:
+            break
         samples.append({name: sample(pid) for name, pid in pids.items()})
         ages.append(health.number('tracker', 'age_ms_median'))
         if now >= told * seconds / ROWS:
@@ -105,7 +109,7 @@ def watch(pids, seconds) -> dict:
                        for key in ('images', 'skipped_images'))
     runs = int(health.number('detector', 'runs'))
     health.close()
-    return {'images': images + skipped, 'tracked': images, 'detector_runs': runs,
+    return {'minutes': round(now / 60, 1), 'images': images + skipped, 'tracked': images, 'detector_runs': runs,
             'age_ms_median': round(statistics.median(ages), 1),
             **{name: growth([row[name] for row in samples]) for name in NODES}}
 

@@ -109,8 +109,8 @@ def watch(pids, seconds) -> dict:
                        for key in ('images', 'skipped_images'))
     runs = int(health.number('detector', 'runs'))
     health.close()
-    return {'minutes': round(now / 60, 1), 'images': images + skipped, 'tracked': images, 'detector_runs': runs,
-            'age_ms_median': round(statistics.median(ages), 1),
+    return {'minutes': round(now / 60, 1), 'images': images + skipped, 'tracked': images,
+            'detector_runs': runs, 'age_ms_median': round(statistics.median(ages), 1),
             **{name: growth([row[name] for row in samples]) for name in NODES}}
 
 

@@ -475,6 +475,35 @@ def test_metadata_of_other_topics_is_said(tmp_path):
     assert recorded(bag / 'bag.mcap') == EXPECTED
 
 
+def test_messages_that_are_announced_and_missing_are_counted(tmp_path, caplog):
+    bag = write(tmp_path / 'bag', {'/image_raw': images(range(6))})
+    metadata = bag / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace('message_count: 6', 'message_count: 9'))
+    with BagReader(bag) as reader:
+        assert len(list(reader.images('/image_raw'))) == 6
+    assert '/image_raw: 3 of 9 messages could not be read' in caplog.text
+
+
+def test_rubbish_inside_a_file_is_noticed(tmp_path):
+    mcap = pytest.importorskip('mcap.writer')
+    kind, _, messages = images(range(6))
+    path, store = tmp_path / 'drive.mcap', typestore()
+    with path.open('wb') as file:  # with checksums, as ros2 bag record writes them
+        writer = mcap.Writer(file, chunk_size=20_000)
+        writer.start(profile='ros2')
+        schema = writer.register_schema(kind, 'ros2msg', store.generate_msgdef(
+            kind, ros_version=2)[0].encode())
+        channel = writer.register_channel('/image_raw', 'cdr', schema)
+        for stamp, message in messages:
+            writer.add_message(channel, stamp, serialize(message, kind), stamp)
+        writer.finish()
+    whole = path.read_bytes()
+    assert len(recorded(path)) == 6
+    path.write_bytes(whole[:3000] + RNG.bytes(400) + whole[3400:])
+    with pytest.raises(ValueError, match='drive.mcap is truncated or damaged'):
+        recorded(path)
+
+
 def test_recordings_that_are_not_one_are_not_mixed(tmp_path, capsys):
     for name in 'monday_0', 'monday_1', 'tuesday_0':
         bag = write(tmp_path / name, {'/image_raw': images([1])})

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, ExitStack
 from dataclasses import replace
+import logging
 from pathlib import Path
 import re
 import struct
@@ -38,6 +39,8 @@ SUFFIXES = ('.mcap', '.db3')
 # How messages begin that were compressed one by one (RFC 8878); no serialized message does.  Where
 # there is no metadata.yaml, nothing else says that they are.
 ZSTD = b'\x28\xb5\x2f\xfd'
+
+_log = logging.getLogger(__name__)
 
 
 class BagReader:
@@ -159,7 +162,7 @@ class BagReader:
 
     def messages(self, topic: str, start: int | None = None, stop: int | None = None) -> Iterator:
         """Yield (message, time of the recording in nanoseconds) of a topic, if there is one."""
-        announced = 0
+        announced = read = 0
         for connection in self._connections(topic):
             announced += connection.msgcount
             ours = typestore().hash_rihs01(connection.msgtype)
@@ -172,13 +175,18 @@ class BagReader:
                 item = next(recorded, None)
                 if item is None:
                     break
-                announced = 0
+                read += 1
                 connection, time, data = item
                 if data[:4] == ZSTD:
                     data = zstd.decompress(data)
                 message = typestore().deserialize_cdr(data, connection.msgtype)
             yield message, time
-        if announced and start is stop is None:
+        if start is not None or stop is not None or read >= announced:
+            return
+        if read:
+            _log.warning('%s, %s: %d of %d messages could not be read', self.path, topic,
+                         announced - read, announced)
+        else:
             # the library passes over files whose topics have another QoS than metadata.yaml says
             raise ValueError(f'{self.path}, {topic}: metadata.yaml announces {announced} '
                              'messages, but its topics are not those of the files: try one of '

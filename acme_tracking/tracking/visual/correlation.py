@@ -54,8 +54,9 @@ MINIMUM_SIZE = 4.0    # pixels
 TURNS = 4
 # In a crowd each is learned a third as often, and the size is looked for on every fourth look.
 BRIEF_TURNS, BRIEF_SIZES = 12, 4
-# Objects in one set of array operations, at most: small enough for the processor's cache.
-CHUNK = 32
+# Objects in one set of array operations, at most: small enough for the processor's cache.  To start
+# takes more room for each: by eights, 300 objects take a third less time, and 26 MB less.
+CHUNK, START_CHUNK = 32, 8
 THREADS = os.cpu_count() or 1
 
 # A logistic curve of the peak of the response and of the logarithm of its peak-to-sidelobe ratio
@@ -188,7 +189,8 @@ class CorrelationTracker:
         for tracker, box in zip(trackers, boxes, strict=True):
             tracker._place(box)
         image = _as_bgr(image)
-        list(_pool.map(lambda chunk: _learn_first(chunk, image), _chunks(trackers)))
+        list(_pool.map(lambda chunk: _learn_first(chunk, image),
+                       _chunks(trackers, START_CHUNK)))
 
     def _place(self, box):
         self._box = box
@@ -228,10 +230,10 @@ class CorrelationTracker:
         return [result for chunk in results for result in chunk]
 
 
-def _chunks(trackers):
+def _chunks(trackers, most=CHUNK):
     """Split into equal parts, as many for every thread; eight objects are worth a thread."""
     threads = min(THREADS, max(1, len(trackers) // 8))
-    count = threads * math.ceil(len(trackers) / (threads * CHUNK))
+    count = threads * math.ceil(len(trackers) / (threads * most))
     return [trackers[part * len(trackers) // count:(part + 1) * len(trackers) // count]
             for part in range(count)]
 
@@ -508,7 +510,7 @@ def _learn_filters(trackers, patches, rate):
         multiplier += free - filters
         penalty *= np.float32(PENALTY_GROWTH)
     for tracker, model, solved in zip(trackers, spectra, filters):
-        tracker._model, tracker._filter = model, solved
+        tracker._model, tracker._filter = model.copy(), solved.copy()
 
 
 # Scale
@@ -546,7 +548,7 @@ def _learn_levels(trackers, patches, windows, rate):
     denominators = (np.abs(spectra) ** 2).sum(axis=2)
     for tracker, numerator, denominator in zip(trackers, numerators, denominators):
         if tracker._numerator is None:
-            tracker._numerator, tracker._denominator = numerator, denominator
+            tracker._numerator, tracker._denominator = numerator.copy(), denominator.copy()
             continue
         tracker._numerator += np.float32(rate) * (numerator - tracker._numerator)
         tracker._denominator += np.float32(rate) * (denominator - tracker._denominator)

@@ -54,8 +54,8 @@ MINIMUM_SIZE = 4.0    # pixels
 TURNS = 4
 # In a crowd each is learned a third as often, and the size is looked for on every fourth look.
 BRIEF_TURNS, BRIEF_SIZES = 12, 4
-# Objects in one set of array operations, at most: small enough for the processor's cache.  To start
-# takes more room for each: by eights, 300 objects take a third less time, and 26 MB less.
+# Objects in one set of array operations, at most: small enough for the processor's cache.  Starts
+# need more room for each: by eights, 300 objects take a third less time, and 26 MB less.
 CHUNK, START_CHUNK = 32, 8
 THREADS = os.cpu_count() or 1
 

@@ -121,8 +121,8 @@ def test_the_name_of_a_video_reaches_no_shell(tmp_path, video):
     command.parent.mkdir(parents=True)
     command.write_text('#!/bin/sh\nfor word; do echo "[$word]"; done\n')
     command.chmod(0o755)
-    done = subprocess.run(['make', '-o', 'env', 'demo'], cwd=tmp_path, capture_output=True,
-                          text=True, env={**os.environ, 'VIDEO': video})
+    done = subprocess.run(['make', '--no-print-directory', '-o', 'env', 'demo'], cwd=tmp_path,
+                          capture_output=True, text=True, env={**os.environ, 'VIDEO': video})
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-4:-2] == ['[--video]', f'[{video}]']
     assert not (tmp_path / 'touched').exists()

@@ -462,12 +462,12 @@ def test_a_sender_who_is_not_heard_is_named_once():
         return story.on(Tick(at(index), ['/front/camera', '/other']))
     report, = tick(30)
     assert report.message == 'no images from /front/camera and /other'
-    warning, report = tick(302)
+    warning, report = tick(1202)
     assert report.message in warning.text and 'another user' in warning.text
-    assert tick(310) == [report], 'said before'
-    story.image(index=400)
-    assert len(tick(401)) == 1, 'heard'
-    assert len(tick(2000)) == 2, 'silent once more'
+    assert tick(1210) == [report], 'said before'
+    story.image(index=1300)
+    assert len(tick(1301)) == 1, 'heard'
+    assert len(tick(6000)) == 2, 'silent once more'
 
 
 @pytest.mark.parametrize('seed', range(3))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from acme_tracking.sessions.events import Warn
 
-# A camera may wait for others before it begins, and a detector takes long to start.
-PATIENCE = 30_000_000_000
+# A camera may wait for others before it begins, and a detector takes long to start if it is busy.
+PATIENCE = 120_000_000_000
 # What is between a sender and a receiver that know of each other, when nothing arrives.
 REASONS = ("a process of another user (shared memory is one user's), a network that loses large "
            'messages, or a camera that stands still')

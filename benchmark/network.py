@@ -30,12 +30,15 @@ LATENCY = 0.05      # seconds
 ASKING = 5.0
 PATIENCE = 60.0     # seconds for the nodes to start
 BLIND = 60.0        # seconds after which a link that is good again is given up
-# The kinds of images: raw, compressed as it was before there was a profile for it, and as now.
+QUALITY = 95        # of JPEG: images of some 80 kB
+# Ways for the images; fragments_seconds is net.ipv4.ipfrag_time of the detector's host.
 KINDS = {
-    'raw': {'compressed': False},
-    'compressed, 64 kB datagrams': {'compressed': True, 'small': False},
+    'raw': {'compressed': False, 'small': False},
+    'compressed, large datagrams': {'compressed': True, 'small': False, 'send_again': False},
+    'the same, ipfrag_time 1': {'compressed': True, 'small': False, 'send_again': False,
+                                'fragments_seconds': 1},
     'compressed, small datagrams': {'compressed': True, 'send_again': False},
-    'compressed, sent again': {'compressed': True},
+    'the same, lost are sent again': {'compressed': True},
 }
 # What happens to the link, in this order, each until images come again; seconds.
 TROUBLES = {
@@ -43,7 +46,7 @@ TROUBLES = {
     'loss of 2 %': (12, lambda link: link.lose(0.02)),
     'cut of 10 s': (10, lambda link: link.cut()),
     'cut of 35 s': (35, lambda link: link.cut()),
-    '5 Mbit/s': (15, lambda link: link.narrow('5mbit')),
+    '10 Mbit/s': (15, lambda link: link.narrow('10mbit')),
 }
 
 
@@ -52,18 +55,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('--kinds', nargs='+', choices=KINDS, default=list(KINDS))
     parser.add_argument('--troubles', nargs='+', choices=TROUBLES, default=list(TROUBLES))
-    parser.add_argument('--fragments-seconds', type=int, metavar='N',
-                        help='net.ipv4.ipfrag_time of the detector (30 where it was not set)')
     parser.add_argument('--role', choices=('detector', 'asker'), help=argparse.SUPPRESS)
     arguments, _ = parser.parse_known_args()
     if arguments.role:
         return detect() if arguments.role == 'detector' else ask()
     if why := why_not():
         raise SystemExit(f'cannot make two hosts: {why}')
-    print(f'{"":42}{"images/s":>9}{"age p50":>9}{"largest":>9}{"answered":>9}{"p50":>8}'
+    print(f'{"":44}{"images/s":>9}{"age p50":>9}{"largest":>9}{"answered":>9}{"p50":>8}'
           f'{"Mbit/s":>8}{"again":>8}')
-    report = {kind: measure(kind, arguments.troubles, arguments.fragments_seconds)
-              for kind in arguments.kinds}
+    report = {kind: measure(kind, arguments.troubles) for kind in arguments.kinds}
     print(json.dumps(report))
     return None
 
@@ -134,6 +134,12 @@ class TwoHosts:
     def set(self, host, name, value):  # noqa: A003
         """Set a value of the kernel for one host."""
         call(*self._inside(host), 'sh', '-c', f'echo {value} > /proc/sys/{name}')
+
+    def fragments(self, host) -> int:
+        """Return how many packets were parts of datagrams that a host has sent."""
+        names, values = (line.split() for line in call(
+            *self._inside(host), 'grep', '^Ip:', '/proc/net/snmp').splitlines())
+        return int(values[names.index('FragCreates')])
 
     def _inside(self, host):
         return 'ip', 'netns', 'exec', self._names[host]
@@ -311,15 +317,15 @@ def ask():
 # The measurement
 
 
-def measure(kind, troubles, fragments) -> dict:
+def measure(kind, troubles) -> dict:
     """Go through the troubles with one kind of images; print a table, return its figures."""
-    options = KINDS[kind]
-    small = options.get('small', True)
+    options = {**KINDS[kind]}
     with TwoHosts() as hosts:
-        if fragments is not None:
-            hosts.set('detector', 'net/ipv4/ipfrag_time', fragments)
+        if seconds := options.pop('fragments_seconds', None):
+            hosts.set('detector', 'net/ipv4/ipfrag_time', seconds)
         detector = start_detector(hosts, **options)
-        start_camera(hosts, small, compressed=options['compressed'])
+        start_camera(hosts, options.get('small', True), compressed=options['compressed'],
+                     jpeg_quality=QUALITY)
         asker = hosts.start('camera', __file__, '--role', 'asker', *as_ros({}))
         wait(lambda: detector.of('image') and asker.of('asked'), PATIENCE)
         return {trouble: tell(kind, trouble, go_through(hosts, detector, asker, trouble))
@@ -364,7 +370,7 @@ def tell(kind, trouble, row) -> dict:
     columns = (('images_per_s', 9), ('age_p50_ms', 9), ('age_largest_ms', 9),
                ('answered_per_s', 9), ('answer_p50_ms', 8), ('mbit_per_s', 8),
                ('again_after_s', 8))
-    print(f'{kind:28} {trouble:13}' + ''.join(f'{row[name]!s:>{width}}'
+    print(f'{kind:30} {trouble:13}' + ''.join(f'{row[name]!s:>{width}}'
                                               for name, width in columns), flush=True)
     return row
 

@@ -15,6 +15,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -61,6 +62,7 @@ def main():
         return detect() if arguments.role == 'detector' else ask()
     if why := why_not():
         raise SystemExit(f'cannot make two hosts: {why}')
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no namespaces behind
     print(f'{"":44}{"images/s":>9}{"age p50":>9}{"largest":>9}{"answered":>9}{"p50":>8}'
           f'{"Mbit/s":>8}{"again":>8}')
     report = {kind: measure(kind, arguments.troubles) for kind in arguments.kinds}
@@ -327,7 +329,8 @@ def measure(kind, troubles) -> dict:
         start_camera(hosts, options.get('small', True), compressed=options['compressed'],
                      jpeg_quality=QUALITY)
         asker = hosts.start('camera', __file__, '--role', 'asker', *as_ros({}))
-        wait(lambda: detector.of('image') and asker.of('asked'), PATIENCE)
+        if not wait(lambda: detector.of('image') and asker.of('asked'), PATIENCE):
+            raise SystemExit('the nodes do not start')
         return {trouble: tell(kind, trouble, go_through(hosts, detector, asker, trouble))
                 for trouble in troubles}
 
@@ -375,11 +378,12 @@ def tell(kind, trouble, row) -> dict:
     return row
 
 
-def wait(condition, seconds):
-    """Wait until something is true, at most so long."""
+def wait(condition, seconds) -> bool:
+    """Wait until something is true, at most so long; tell whether it is."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
+    return bool(found)
 
 
 if __name__ == '__main__':

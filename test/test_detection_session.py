@@ -165,6 +165,12 @@ def test_a_stamp_a_little_ahead_is_no_younger_than_its_arrival():
     assert story.ask(2.1) == old(2.1)
 
 
+def test_a_stamp_of_a_minute_ago_is_old_from_the_first_image_on():
+    story = Story()
+    story.sent(0.0, 60.0)
+    assert story.ask(0.0) == old(60.0)
+
+
 @pytest.mark.parametrize('age', [86400.0, 60.1, -1.1, -3600.0])
 def test_stamps_of_another_clock_tell_no_age(age):
     story = Story()

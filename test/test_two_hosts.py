@@ -83,3 +83,13 @@ def test_raw_images_that_pile_up_on_a_narrow_link_are_not_detected(hosts, wait_u
     assert all(row['at'] - row['run'] < LIMIT + 1 for row in detector.of('run'))
     hosts.link.mend()
     wait_until(lambda: newest(detector, 'run') > ran)
+
+
+def test_the_benchmark_measures_what_the_detector_sees(permitted, monkeypatch):
+    monkeypatch.setitem(network.TROUBLES, 'good', (1, lambda link: None))
+    measured = network.measure('the same, lost are sent again', ['good'])['good']
+    assert measured.keys() == {
+        'images_per_s', 'age_p50_ms', 'age_largest_ms', 'oldest_detected_ms', 'answered_per_s',
+        'refused', 'answer_p50_ms', 'answer_p95_ms', 'mbit_per_s', 'again_after_s'}
+    # How much arrives, and when, depends on what else the machine does.
+    assert measured['again_after_s'] > 0

@@ -12,7 +12,7 @@ import signal
 import sys
 
 from acme_tracking.share import share
-from acme_tracking.transport import environment
+from acme_tracking.transport import absolute, environment
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -71,7 +71,7 @@ def start(context):
         context.environment), cmd=[
         'ros2', 'bag', 'play', given['bag'], '--clock', '100', '--rate', given['rate'],
         '--delay', given['delay'], '--topics', given['images'],
-        '--remap', f'{given["images"]}:={image_topic(given["namespace"])}'])
+        '--remap', f'{given["images"]}:={absolute(given["namespace"], "image_raw")}'])
     score = ours('evaluate', given['bag'], '--recorded', recorded, '--images', given['images'],
                  '--params-file', given['params_file'], '--out', Path(given['out'], 'run'))
     stop = EmitEvent(event=SignalProcess(signal_number=signal.SIGINT,
@@ -80,12 +80,6 @@ def start(context):
         graph, record, play,
         follow(play, [TimerAction(period=float(given['last_answers']), actions=[stop])]),
         follow(record, [score]), follow(score, [Shutdown(reason='the bag is scored')])]
-
-
-def image_topic(namespace):
-    """Return the absolute name of the topic that the nodes in a namespace listen to."""
-    space = namespace.strip('/')
-    return f'/{space}/image_raw' if space else '/image_raw'
 
 
 def ours(*words):

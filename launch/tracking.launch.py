@@ -6,6 +6,11 @@ Starts camera, detector and tracker, in any namespace, with one file of paramete
 
 Each node configures and activates itself (parameter autostart).  With a camera driver of your own
 start the other two beside it: camera:=false namespace:=NAMESPACE_OF_ITS_image_raw.
+
+With the detector on another host, which sees compressed images, on the one and on the other:
+
+    ros2 launch acme_tracking tracking.launch.py detector_host:=remote source:=/dev/video0
+    ros2 launch acme_tracking tracking.launch.py detector_host:=here
 """
 import os
 from pathlib import Path
@@ -13,13 +18,16 @@ from pathlib import Path
 from acme_tracking.processes import PARENT_VARIABLE
 from acme_tracking.share import share
 from acme_tracking.tracking.visual import TRACKER_NAMES
-from acme_tracking.transport import environment
+from acme_tracking.transport import environment, images_between_hosts
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 SWITCH = ['true', 'false']
+# What runs on this host, by detector_host.
+HERE = {'same': ('camera', 'detector', 'tracker'), 'remote': ('camera', 'tracker'),
+        'here': ('detector',)}
 # name: (default, choices or None for free text, description)
 ARGUMENTS = {
     'source': ('', None, 'What the camera reads: synthetic, a video file, a folder of images, a '
@@ -32,6 +40,10 @@ ARGUMENTS = {
     'weights': ('', None, 'Of the detector: a file, or hf:ID; empty for those in params_file.'),
     'tracker': ('', ['', *TRACKER_NAMES, 'false'],
                 'The visual tracker; empty for the one in params_file, false for no such node.'),
+    'detector_host': ('same', ['same', 'remote', 'here'],
+                      'Where the detector runs: on the same host as the camera; or, with '
+                      'compressed images between two hosts, remote starts camera and tracker on '
+                      'theirs, and here the detector on its own.'),
     'camera': ('true', SWITCH, 'Start the camera node.'),
     'detector': ('true', SWITCH, 'Start the detector node.'),
     'params_file': (str(share('config/tracking.yaml')), None, 'Parameters of the nodes (YAML).'),
@@ -59,19 +71,25 @@ def start(context):
         of_hub = name == 'weights' and given[name].startswith('hf:')
         if given[name] and not of_hub and not Path(given[name]).exists():
             raise FileNotFoundError(f'{name}:={given[name]}: there is no such file')
+    here, two_hosts = HERE[given['detector_host']], given['detector_host'] != 'same'
     nodes = []
-    if given['camera'] == 'true':
+    if given['camera'] == 'true' and 'camera' in here:
         changed = {'source': given['video'] or given['source']}
+        if two_hosts:
+            changed['compressed'] = True
         if given['video']:
             # its images wait for who is to see them all: detector and tracker take time to start
             listeners = (given['detector'] == 'true') + (given['tracker'] != 'false')
             changed.update(loop=False, on_end='exit', wait_for_subscribers=listeners)
         nodes.append(node('camera', given, context, changed,
                           on_exit=Shutdown() if given['video'] else None))
-    if given['detector'] == 'true':
-        nodes.append(node('detector', given, context, {'device': given['device'],
-                                                       'weights': given['weights']}))
-    if given['tracker'] != 'false':
+    if given['detector'] == 'true' and 'detector' in here:
+        changed = {'device': given['device'], 'weights': given['weights']}
+        if two_hosts:
+            # a driver that is not ours may not offer to send again
+            changed.update(images_between_hosts(given['namespace'], given['camera'] == 'true'))
+        nodes.append(node('detector', given, context, changed))
+    if given['tracker'] != 'false' and 'tracker' in here:
         nodes.append(node('tracker', given, context, {'tracker': given['tracker']}))
     return nodes
 
@@ -87,7 +105,8 @@ def node(name, given, context, changed, **options):
         parameters=[given['params_file'],
                     {'use_sim_time': given['use_sim_time'] == 'true', **changed}],
         additional_env={PARENT_VARIABLE: str(os.getpid()), **(
-            environment(context.environment) if given['transport'] == 'shared_memory' else {})},
+            environment(context.environment, None if given['detector_host'] == 'same' else given[
+                'namespace']) if given['transport'] == 'shared_memory' else {})},
         # counts when ROS_SECURITY_ENABLE is set: config/sros2_policy.xml
         ros_arguments=['--enclave', '/'.join(['', *given['namespace'].split('/'), name]).replace(
             '//', '/'), *(['--log-level', 'debug'] if given['debug'] == 'true' else [])],

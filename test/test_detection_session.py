@@ -38,8 +38,13 @@ class Story:
     def tell(self, event, time, *arguments):
         return list(map(plain, self.session.on(event(round(time * 1e9), *arguments))))
 
-    def image(self, time, name, stamp=0):
-        return self.tell(ImageArrived, time, stamp, name)
+    def image(self, time, name, stamp=0, clock=None):
+        return self.tell(ImageArrived, time, stamp, name, clock)
+
+    def sent(self, time, age, noon=1_700_000_000, clock=None):
+        """Let an image of an age arrive, `time` seconds after this host's clock showed `noon`."""
+        clock = noon + time if clock is None else clock
+        return self.image(time, 'image', round((noon + time - age) * 1e9), round(clock * 1e9))
 
     def ask(self, time, caller='me'):
         return self.tell(Asked, time, caller)
@@ -109,6 +114,107 @@ def test_the_age_is_that_of_the_newest_image():
     assert story.ask(15.0) == [Answer('me', False, 'newest image is 15.0 s old')]
     story.image(15.1, 'newer')
     assert story.ask(15.2) == [('run', 1, 0, 'newer')]
+
+
+OLD = Warn(
+    'images are 26.0 s old when they come, by their stamps: those older than maximum_image_age = '
+    '2.0 s are not detected (said once; see old_images on /diagnostics): the link is too slow for '
+    'them, or the clocks of the hosts differ')
+ANOTHER_CLOCK = Warn('the stamps of the images are of another clock: the age of images counts '
+                     'from their arrival', 'info')
+
+
+def old(age):
+    return [Answer('me', False, f'newest image is {age:.1f} s old')]
+
+
+@pytest.mark.parametrize('mode', ['on_request', 'continuous'])
+def test_an_image_that_is_old_by_its_stamp_is_not_detected_on(mode):
+    story = Story(mode=mode)
+    assert story.sent(0.0, 26.0) == [OLD]
+    assert story.ask(0.5) == old(26.5)
+    assert story.sent(1.0, 26.0) == [], 'said once'
+    report = story.health(1.1)
+    assert (report.level, report.message) == ('warning', 'images are 26.0 s old when they come')
+    assert report.values['old_images'] == 2 and report.values['age_counts_from'] == 'stamp'
+    fresh = story.sent(2.0, 1.9)
+    started = fresh if mode == 'continuous' else story.ask(2.1)
+    assert [action[0] for action in started] == ['run']
+    assert story.health(2.2).level == 'ok' and story.health(2.2).values['old_images'] == 2
+
+
+def test_the_age_by_stamp_goes_on_while_the_image_waits():
+    story = Story()
+    story.sent(0.0, 1.5)
+    assert story.ask(0.6) == old(2.1)
+    story.sent(0.7, 1.5)
+    assert story.ask(1.1)[0][0] == 'run'
+
+
+def test_an_image_that_grew_old_during_a_run_is_not_run_on():
+    story = Story(mode='continuous')
+    story.sent(0.0, 0.0)
+    story.sent(0.1, 1.0)
+    assert [action[0] for action in story.done(1.2, 1)] == ['publish']
+
+
+def test_a_stamp_a_little_ahead_is_no_younger_than_its_arrival():
+    story = Story()
+    story.sent(0.0, -1.0)
+    assert story.health(0.1).values['age_counts_from'] == 'stamp'
+    assert story.ask(2.1) == old(2.1)
+
+
+def test_a_stamp_of_a_minute_ago_is_old_from_the_first_image_on():
+    story = Story()
+    story.sent(0.0, 60.0)
+    assert story.ask(0.0) == old(60.0)
+
+
+@pytest.mark.parametrize('age', [86400.0, 60.1, -1.1, -3600.0])
+def test_stamps_of_another_clock_tell_no_age(age):
+    story = Story()
+    assert story.sent(0.0, age) == [ANOTHER_CLOCK]
+    assert story.sent(0.1, age) == [], 'said once'
+    assert story.ask(2.0)[0][0] == 'run'
+    assert story.health(2.0).values['age_counts_from'] == 'arrival'
+    story.done(2.0, 1)
+    assert story.ask(2.2) == old(2.1)
+
+
+def test_a_link_that_falls_behind_bit_by_bit_is_no_other_clock():
+    story = Story()
+    for second in range(200):
+        story.sent(float(second), 0.9 * second)
+    assert story.ask(199.0) == old(179.1)
+
+
+@pytest.mark.parametrize('jump', ['stamps go back', 'clock is set'])
+def test_what_jumps_is_another_clock_then(jump):
+    story = Story()
+    for second in range(100):  # more than a minute behind, and known to be
+        story.sent(float(second), 0.9 * second)
+    if jump == 'stamps go back':  # a bag of yesterday begins
+        assert story.sent(100.0, 86400.0) == [ANOTHER_CLOCK]
+    else:
+        assert story.sent(100.0, 90.0, clock=1_700_003_700) == [ANOTHER_CLOCK]
+    assert story.ask(100.1)[0][0] == 'run'
+
+
+def test_simulated_time_counts_once_it_is_there():
+    story = Story()
+    story.sent(0.0, 0.0, clock=0)
+    assert story.health(0.1).values['age_counts_from'] == 'arrival'
+    story.sent(0.2, 0.0)
+    assert story.health(0.3).values['age_counts_from'] == 'stamp'
+    story.sent(0.4, 26.0)
+    assert story.ask(0.4) == old(26.0)
+
+
+def test_without_a_limit_no_age_matters():
+    story = Story(maximum_image_age=0.0, mode='continuous')
+    assert story.sent(0.0, 26.0)[0][0] == 'run'
+    assert story.health(0.1).values['old_images'] == 0
 
 
 def test_a_failed_run_is_an_answer_and_a_warning_now_and_then():
@@ -193,13 +299,15 @@ def test_the_report_counts_and_tells_the_last_latency():
     story = Story()
     story.image(0.0, 'image')
     assert story.health(0.1) == Report('ok', 'ready', {
-        'mode': 'on_request', 'images': 1, 'runs': 0, 'failures': 0, 'latency_ms': 0.0})
+        'mode': 'on_request', 'images': 1, 'old_images': 0, 'runs': 0, 'failures': 0,
+        'age_counts_from': 'arrival', 'latency_ms': 0.0})
     story.ask(0.2)
     story.done(0.325, 1)
     story.ask(0.4)
     story.done(0.5, 2, None, 'no light')
     assert story.health(0.6) == Report('warning', 'the last run failed: no light', {
-        'mode': 'on_request', 'images': 1, 'runs': 2, 'failures': 1, 'latency_ms': 125.0})
+        'mode': 'on_request', 'images': 1, 'old_images': 0, 'runs': 2, 'failures': 1,
+        'age_counts_from': 'arrival', 'latency_ms': 125.0})
     story.ask(0.7)
     story.done(0.8, 3)
     assert story.health(0.9).level == 'ok'

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -180,6 +181,16 @@ def test_answers_for_the_newest_image_after_publishing(bench, picture):
 def test_without_an_image_it_says_so(bench):
     answer = bench.redetect()
     assert (answer.success, answer.message) == (False, 'no image yet')
+
+
+def test_an_image_that_is_old_by_its_stamp_is_not_detected(make, picture):
+    bench = make(score_threshold=0.1).start()
+    bench.show(picture, time.time_ns() - 26_000_000_000)
+    answer = bench.redetect()
+    assert not answer.success
+    assert float(re.fullmatch(r'newest image is (\S+) s old', answer.message).group(1)) >= 26
+    status, _ = bench.report(lambda status, values: values.get('old_images') == '1')
+    assert status.level == DiagnosticStatus.WARN
 
 
 def test_the_node_stays_responsive_during_a_run_whose_answer_is_shared(bench, picture):

@@ -44,9 +44,39 @@ def test_segment_holds_many_messages():
     assert int(values['maxMessageSize']) == transport.PROFILE_MESSAGE
 
 
+@pytest.mark.parametrize('namespace, images', [
+    ('front', '/front/image_raw/compressed'), ('', '/image_raw/compressed')])
+def test_only_what_goes_to_another_host_is_in_small_datagrams(namespace, images):
+    root = ElementTree.parse(environment({}, namespace)[PROFILE_VARIABLE]).getroot()
+    writers = {item.get('profile_name'): [value.text for value in item.iter()
+                                          if value.text and value.text.strip()]
+               for item in root if item.tag.endswith('data_writer')}
+    small = ['fastdds.max_message_size', '1400']
+    assert writers[images] == writers['/diagnostics'] == small and len(writers) == 4
+    alike = [item for item in root if not item.tag.endswith('data_writer')]
+    plain = ElementTree.parse(environment({})[PROFILE_VARIABLE]).getroot()
+    assert list(map(ElementTree.tostring, alike)) == list(map(ElementTree.tostring, plain))
+
+
+def test_a_detector_on_another_host_sees_compressed_images():
+    assert transport.images_between_hosts('/front') == {
+        'compressed': True,
+        'qos_overrides./front/image_raw/compressed.subscription.reliability': 'reliable'}
+    assert transport.images_between_hosts('', send_again=False) == {'compressed': True}
+
+
+def test_the_profile_for_another_host_goes_with_the_process():
+    script = ("from acme_tracking.transport import environment, PROFILE_VARIABLE as name; "
+              "path = environment({}, 'front')[name]; open(path).close(); print(path)")
+    path = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                          check=True).stdout.strip()
+    assert path.endswith('.xml') and not os.path.exists(path)
+
+
 def test_the_largest_message_is_that_of_the_profile_in_use():
     assert transport.largest_message({}) == 512 * 2**10
     assert transport.largest_message(environment({})) == 16 * 2**20
+    assert transport.largest_message(environment({}, between_hosts='')) == 16 * 2**20
     for unknown in {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, {PROFILE_VARIABLE: '/mine.xml'}:
         assert transport.largest_message(unknown) == 0
 

@@ -31,6 +31,7 @@ from acme_tracking.messages import (
     scale_camera_info,
 )
 from acme_tracking.scene import CAMERAS
+from acme_tracking.transport import absolute
 from std_msgs.msg import Header
 from tqdm import tqdm
 
@@ -205,11 +206,3 @@ def record(arguments) -> int:
     if not any(counts.values()):
         print('Nothing was published on these topics.')
     return 0 if any(counts.values()) else 1
-
-
-def absolute(namespace: str, topic: str) -> str:
-    """Return the absolute name of a topic in a namespace; an absolute one stays."""
-    if topic.startswith('/'):
-        return topic
-    space = namespace.strip('/')
-    return f'/{space}/{topic}' if space else f'/{topic}'

@@ -135,7 +135,8 @@ class DetectorNode(ManagedNode):
             self._restoring = False
 
     def _on_image(self, message):
-        self._handle(ImageArrived(now(), stamp_to_ns(message.header.stamp), message))
+        self._handle(ImageArrived(now(), stamp_to_ns(message.header.stamp), message,
+                                  self.get_clock().now().nanoseconds))
 
     async def _on_redetect(self, _, response):
         if self.state != 'active':

@@ -1,8 +1,9 @@
 """
 What the detector node does: the CNN runs on the newest image, when asked or all the time.
 
-One run at a time; requests that arrive during it share its answer.  New weights are loaded while
-runs go on with the present ones, and are given up when they cannot be used.
+One run at a time; requests that arrive during it share its answer.  What is older than a limit, by
+its stamp or its arrival, is not run on.  New weights are loaded while runs go on with the present
+ones, and are given up when they cannot be used.
 """
 from __future__ import annotations
 
@@ -46,6 +47,9 @@ REPEAT = 5 * SECOND
 SILENCE, INTERVALS_OF_SILENCE = 3 * SECOND, 3
 # The usual interval is the median of so many.
 INTERVALS = 10
+# Stamps that are further ahead of this host's clock are of another one, and so are those further
+# behind, unless they came to be so without a jump.
+AHEAD, BEHIND = SECOND, 60 * SECOND
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,9 @@ class DetectorParameters(ConfinedParameters):
         'on_request', 'When the CNN runs: on each call of redetect, or on every image that it can '
         'keep up with (calls are answered too).', choices=('on_request', 'continuous'))
     maximum_image_age: float = parameter(
-        2.0, 'A call of redetect fails when the newest image arrived longer ago than this; 0 for '
-        'no limit.', minimum=0.0, maximum=3600.0)
+        2.0, 'Images that are older, by their stamp or their arrival, are not detected, and a '
+        'call of redetect fails. Stamps of another clock, as of a bag played without /clock, do '
+        'not count. 0 for no limit.', minimum=0.0, maximum=3600.0)
     score_threshold: float = parameter(
         SCORE_THRESHOLD, 'Objects with a lower score are not published.', minimum=0.0, maximum=1.0)
     nms_threshold: float = parameter(
@@ -124,6 +129,7 @@ class DetectionSession:
         self._counts = Counter()
         self._latency, self._error, self._weights_error = 0, '', ''
         self._said_at: int | None = None
+        self._said_once = set()
         self._number = 0
         self._forget()
 
@@ -133,6 +139,7 @@ class DetectionSession:
 
     def _forget(self):
         self._newest: ImageArrived | None = None
+        self._shared = False  # whether its stamp is of the clock of this host
         self._seen: ImageArrived | None = None  # the image that the CNN ran on last
         self._run: _Run | None = None
         self._heard_at: int | None = None  # when images came last, or began to be waited for
@@ -143,10 +150,21 @@ class DetectionSession:
     def _image_arrived(self, event):
         if self._newest is not None:
             self._intervals.append(event.time - self._newest.time)
+        self._shared = self._shares_clock(event)
         self._newest, self._heard_at = event, event.time
         self._silence.end()
         self._counts['images'] += 1
-        return self._continue(event.time)
+        return self._say_of_age(event.time) + self._continue(event.time)
+
+    def _shares_clock(self, event) -> bool:
+        """Tell whether the stamp is of this host's clock: near it, or gone from it bit by bit."""
+        if event.clock is None or event.clock - event.stamp < -AHEAD:
+            return False
+        if event.clock - event.stamp <= BEHIND:
+            return True
+        last = self._newest
+        return self._shared and event.stamp >= last.stamp and abs(
+            (event.clock - last.clock) - (event.time - last.time)) <= AHEAD
 
     def _asked(self, event):
         if self._run is not None:
@@ -160,15 +178,42 @@ class DetectionSession:
     def _why_not(self, time) -> str:
         if self._newest is None:
             return 'no image yet'
-        age, limit = (time - self._newest.time) / SECOND, self.parameters.maximum_image_age
+        age, limit = self._age(time), self.parameters.maximum_image_age
         return f'newest image is {age:.1f} s old' if limit and age > limit else ''
+
+    def _age(self, time) -> float:
+        """Return how old the newest image is, in seconds."""
+        newest = self._newest
+        on_its_way = max(0, newest.clock - newest.stamp) if self._shared else 0
+        return (time - newest.time + on_its_way) / SECOND
+
+    def _say_of_age(self, time):
+        if self._why_not(time):
+            self._counts['old_images'] += 1
+            return self._once(
+                'old', f'images are {self._age(time):.1f} s old when they come, by their stamps: '
+                'those older than maximum_image_age = '
+                f'{self.parameters.maximum_image_age} s are not detected (said once; see '
+                'old_images on /diagnostics): the link is too slow for them, or the clocks of '
+                'the hosts differ')
+        if self._newest.clock is not None and not self._shared:
+            return self._once(
+                'another clock', 'the stamps of the images are of another clock: the age of '
+                'images counts from their arrival', 'info')
+        return []
+
+    def _once(self, key, text, level='warning'):
+        if key in self._said_once:
+            return []
+        self._said_once.add(key)
+        return [Warn(text, level)]
 
     # Runs
 
     def _continue(self, time):
         """Start a run in continuous mode, when there is an image that it did not run on yet."""
         if (self.parameters.mode == 'continuous' and self._run is None
-                and self._newest is not self._seen):
+                and self._newest is not self._seen and not self._why_not(time)):
             return self._start(time, [])
         return []
 
@@ -249,13 +294,16 @@ class DetectionSession:
                 message = f'the weights that were set are not used: {self._weights_error}'
             elif self._error:
                 message = f'the last run failed: {self._error}'
+            elif self._newest is not None and self._why_not(self._newest.time):
+                message = f'images are {self._age(self._newest.time):.1f} s old when they come'
             else:
                 level, message = 'ok', 'ready'
         else:
             message, warnings = self._silence.report(event.senders, silent)
         return [*warnings, Report(level, message, {
             'mode': self.parameters.mode,
-            **{name: self._counts[name] for name in ('images', 'runs', 'failures')},
+            **{name: self._counts[name] for name in ('images', 'old_images', 'runs', 'failures')},
+            'age_counts_from': 'stamp' if self._shared else 'arrival',
             'latency_ms': round(self._latency / 1e6, 1)})]
 
     _HANDLERS = {

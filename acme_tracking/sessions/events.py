@@ -59,12 +59,14 @@ class ImageArrived:
     An image to work on.
 
     The tracking session takes an array, uint8 (H, W, 3) BGR or (H, W) grey; the detection session
-    hands on whatever it got, for a detector that decodes it.
+    hands on whatever it got, for a detector that decodes it.  `clock` is what the clock of the
+    stamps, as far as this host knows it, showed at `time`; None for unknown.
     """
 
     time: int
     stamp: int
     image: Any
+    clock: int | None = None
 
 
 # Events of the tracking session

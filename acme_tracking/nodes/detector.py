@@ -18,6 +18,7 @@ from acme_tracking.nodes.inference import Cnn, Inference
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.nodes.running import exit_with, now, run
+from acme_tracking.sessions.cameras import below
 from acme_tracking.sessions.detection import DetectionSession, DetectorParameters, LOADED
 from acme_tracking.sessions.events import (
     Answer,
@@ -69,7 +70,7 @@ class DetectorNode(ManagedNode):
             raise ValueError(error)
         self.get_logger().info(str(self._inference.network))
         self._session = DetectionSession(self.parameters, self._inference.network.together)
-        self._detections = {name: self.publisher(Detection2DArray, _below(name, 'detections'),
+        self._detections = {name: self.publisher(Detection2DArray, below(name, 'detections'),
                                                  RELIABLE_QOS) for name in self._names}
         for name in self._names:
             self._serve(name, 'redetect', urgent=True)
@@ -81,7 +82,7 @@ class DetectorNode(ManagedNode):
         message_type, topic = ((CompressedImage, 'image_raw/compressed')
                                if self.parameters.compressed else (Image, 'image_raw'))
         self._images = {name: self.subscription(
-            message_type, _below(name, topic), self._taker(name), IMAGE_QOS)
+            message_type, below(name, topic), self._taker(name), IMAGE_QOS)
             for name in self._names}
 
     def deactivate(self):
@@ -163,7 +164,7 @@ class DetectorNode(ManagedNode):
             answer = await answered
             response.success, response.message = answer.success, answer.message
             return response
-        self.service(Trigger, _below(camera, name), redetect,
+        self.service(Trigger, below(camera, name), redetect,
                      callback_group=ReentrantCallbackGroup())
 
     def _handle(self, event):
@@ -184,10 +185,6 @@ class DetectorNode(ManagedNode):
     def _collect(self):
         while self._inference is not None and not self._inference.results.empty():
             self._handle(self._inference.results.get()(now()))
-
-
-def _below(camera, name):
-    return f'{camera}/{name}' if camera else name
 
 
 def main():

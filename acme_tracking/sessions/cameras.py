@@ -131,6 +131,11 @@ class Camera:
         return self.dismiss(), waited
 
 
+def below(camera: str, name: str) -> str:
+    """Return the name of a topic or service of a camera; '' is the only one."""
+    return f'{camera}/{name}' if camera else name
+
+
 def cameras_of(names: Sequence[str]) -> dict[str, Camera]:
     """Return cameras by name, the only one as ''; ValueError for names that cannot be."""
     for name in names:

@@ -132,12 +132,13 @@ def play(arguments, bag: Path, log: Path) -> str | None:
 
 
 def start_camera(processes: Processes, name: str, index: int, arguments) -> None:
-    """Start a camera; of several, each on a road of its own, and slower."""
-    several = {'rate': SEVERAL_RATE} if arguments.cameras > 1 else {}
+    """Start a camera; of several, each on a rendered road of its own, and slower."""
+    slower = arguments.cameras > 1 and arguments.video == 'synthetic'
     processes.start('camera', name, source=arguments.video, duration=arguments.seconds,
                     on_end='exit', loop=False, scene_camera=arguments.camera,
                     scene_seed=ROAD['scene_seed'] + index, scene_density=ROAD['scene_density'],
-                    wait_for_subscribers=CONSUMERS + arguments.record, **several)
+                    wait_for_subscribers=CONSUMERS + arguments.record,
+                    **({'rate': SEVERAL_RATE} if slower else {}))
 
 
 def print_summary(summary: dict, camera: str = '') -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 import traceback
 
-from acme_tracking.bags.topics import DIAGNOSTICS
-from acme_tracking.nodes.health import Health
+from acme_tracking.nodes.health import DIAGNOSTICS, Health
 from acme_tracking.nodes.neighbours import Neighbours
 from acme_tracking.nodes.quality import Endpoints
 from acme_tracking.nodes.ros_parameters import RosParameters

@@ -6,7 +6,7 @@ Starts several cameras, a tracker for each, and one detector for all of them, fr
 
 The file, to begin with config/cameras.yaml, names the cameras: they are the namespaces that the
 detector's parameter `cameras` lists.  On two machines start it on both with the same file, with
-detector:=false where the cameras are, and with camera:=false tracker:=false where the GPU is.
+detector_host:=remote where the cameras are, and with detector_host:=here where the GPU is.
 """
 from pathlib import Path
 
@@ -27,6 +27,9 @@ ARGUMENTS = {
     'params_file': (str(share('config/cameras.yaml')), 'Names the cameras, and has the parameters '
                     'of all nodes (YAML).'),
     'namespace': ('', 'Namespace of all nodes, topics and services.'),
+    'detector_host': ('same', 'Where the detector runs: same, with the cameras; or, with '
+                      'compressed images between two hosts, remote starts cameras and trackers on '
+                      'theirs, and here the detector on its own.'),
     'camera': ('true', 'Start the camera nodes.'),
     'tracker': ('', 'The visual tracker; empty for the one in params_file, false for no such '
                 'nodes.'),

@@ -40,12 +40,14 @@ def started(module, **arguments):
 
 def test_each_camera_has_a_graph_and_all_share_a_detector(module, tmp_path):
     (tmp_path / 'two.yaml').write_text(TWO)
-    found = started(module, params_file=str(tmp_path / 'two.yaml'), namespace='car')
+    found = started(module, params_file=str(tmp_path / 'two.yaml'), namespace='car',
+                    detector_host='remote')
     assert [(one['namespace'], one['camera'], one['tracker'], one['detector'])
             for one in found] == [('car/front', 'true', '', 'false'),
                                   ('/rear', 'true', '', 'false'),
                                   ('car', 'false', 'false', 'true')]
-    assert {one['params_file'] for one in found} == {str(tmp_path / 'two.yaml')}
+    assert {(one['params_file'], one['detector_host']) for one in found} == {
+        (str(tmp_path / 'two.yaml'), 'remote')}
 
 
 @pytest.mark.parametrize('content, words', [

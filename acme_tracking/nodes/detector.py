@@ -148,10 +148,13 @@ class DetectorNode(ManagedNode):
         """Return the namespaces of the cameras, '' for one in that of the node."""
         return self.parameters.cameras or ('',)
 
+    def _on_image(self, camera, message):
+        self._handle(ImageArrived(now(), stamp_to_ns(message.header.stamp), message,
+                                  self.get_clock().now().nanoseconds, camera))
+
     def _taker(self, camera):
         def take_image(message):
-            self._handle(ImageArrived(now(), stamp_to_ns(message.header.stamp), message,
-                                      self.get_clock().now().nanoseconds, camera))
+            self._on_image(camera, message)
         return take_image
 
     def _serve(self, camera, name, urgent):

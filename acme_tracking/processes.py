@@ -41,15 +41,21 @@ class Processes:
             self._environment.update(environment())
         self.running: dict[str, subprocess.Popen] = {}
 
-    def start(self, node: str, **parameters) -> None:
-        """Start `acme_tracking.nodes.NODE`; `parameters` win over the parameters file."""
+    def start(self, node: str, below: str = '', **parameters) -> None:
+        """
+        Start `acme_tracking.nodes.NODE`; `parameters` win over the parameters file.
+
+        below: of several cameras, the namespace of one; the name of the process begins with it.
+        """
+        name = f'{below}/{node}'.lstrip('/')
         command = [sys.executable, '-m', f'acme_tracking.nodes.{node}', '--ros-args',
-                   '--log-level', 'warn', '-r', f'__ns:={self._namespace}',
+                   '--log-level', 'warn', '-r',
+                   f'__ns:={self._namespace}/{name}'.rpartition('/')[0],
                    '--params-file', str(self._parameters)]
-        for name, value in parameters.items():
+        for key, value in parameters.items():
             # JSON is YAML, which is what ROS reads here: text stays text, also when it is a number
-            command += ['-p', f'{name}:={json.dumps(value)}']
-        self._start(node, command)
+            command += ['-p', f'{key}:={json.dumps(value)}']
+        self._start(name, command)
 
     def record(self, bag: Path, topics) -> None:
         """Start to record topics below the namespace; the bag is complete after `stop`."""
@@ -67,7 +73,8 @@ class Processes:
         while True:
             for node, process in self.running.items():
                 status = process.poll()
-                if status is not None and (status != 0 or node not in ('camera', last)):
+                if status is not None and (
+                        status != 0 or node.rpartition('/')[2] not in ('camera', last)):
                     return node
                 if status == 0 and node == last:
                     return None

@@ -265,14 +265,14 @@ def detect():
     class Nothing:
         """A network that takes its time and finds nothing."""
 
-        device = 'none'
+        device, together = 'none', 1
 
         def __init__(self, parameters):
             pass
 
-        def __call__(self, message, parameters):
+        def __call__(self, messages, parameters):
             time.sleep(LATENCY)
-            return Detections.empty()
+            return [Detections.empty() for _ in messages]
 
     class Watched(DetectorNode):
         """The detector node, watched."""
@@ -280,14 +280,15 @@ def detect():
         def __init__(self, **options):
             super().__init__(DetectorParameters, Nothing, **options)
 
-        def _on_image(self, message):
+        def _on_image(self, camera, message):
             say(image=stamp_to_ns(message.header.stamp) * 1e-9)
-            super()._on_image(message)
+            super()._on_image(camera, message)
 
-        def act(self, action):
-            if isinstance(action, StartRun):
-                say(run=action.stamp * 1e-9)
-            super().act(action)
+        def perform(self, actions):
+            for action in actions:
+                if isinstance(action, StartRun):
+                    say(run=action.stamp * 1e-9)
+            super().perform(actions)
 
     run(Watched)
 

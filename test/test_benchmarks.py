@@ -108,3 +108,13 @@ def test_detectors_side_by_side(tmp_path):
     ours, theirs = last['detectors']['acme_tracking'], last['detectors'][str(copy)]
     assert ours['ap50'] == theirs['ap50'] and set(ours['ap50_of']) == {'car'}
     assert ours['ms'] > 0 and ours['runtime'] == theirs['runtime']
+
+
+def test_cameras_on_demand_and_on_every_image():
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    last = json.loads(run('benchmark/cameras.py', '--cameras', 2, '--seconds', 1,
+                          '--warm-up', 1).splitlines()[-1])
+    assert list(last) == ['2']
+    for mode in last['2'], last['2']['every_image']:
+        assert 0 <= mode['tracked'] <= 1 and mode['interval_ms'] > 60
+        assert (mode['age_p95_ms'] is None) == (mode['tracked'] == 0)

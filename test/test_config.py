@@ -31,6 +31,15 @@ def test_parameters_exist_and_have_their_defaults(name):
     assert with_values(NODES[name](), values) == NODES[name]()
 
 
+def test_the_example_of_several_cameras_is_of_those_that_its_detector_names():
+    example = yaml.safe_load(share('config/cameras.yaml').read_text())
+    names = example['/**/detector']['ros__parameters']['cameras']
+    for path, values in example.items():
+        *_, camera, node = path.split('/')
+        assert camera in ('**', *names)
+        with_values(NODES[node](), values['ros__parameters'])
+
+
 @pytest.fixture
 def topics(graph):
     """Give the types of the topics of a camera and a tracker, and of what the detector adds."""

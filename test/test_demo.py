@@ -58,6 +58,27 @@ def test_a_folder_of_images_is_tracked_to_its_end_and_can_be_repeated(tmp_path, 
     assert 'times tracks were published, 0 came out differently' in capsys.readouterr().out
 
 
+def test_two_cameras_share_a_detector_and_a_video(tmp_path):
+    process = demo(tmp_path, '--cameras', '2', '--seconds', '2')
+    printed, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, errors
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert list(summary['cameras']) == ['camera1', 'camera2']
+    for name, of_camera in summary['cameras'].items():
+        assert of_camera['tracked_images'] >= 1 and name in printed
+        assert sum(of_camera['requests'].values()) >= 1
+    capture = cv2.VideoCapture(str(tmp_path / 'tracked.mp4'))
+    assert capture.read()[1].shape == (360, 1280, 3)
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['--cameras', '0'], '--cameras must be from 1 to 16, got 0'),
+    (['--cameras', '2', '--record'], '--record is of one camera, got --cameras 2')])
+def test_cameras_that_cannot_be_are_refused(arguments, words, capsys):
+    assert main(['demo', *arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_it_and_leaves_what_was_recorded(tmp_path):
     process = demo(tmp_path, '--seconds', '0')
     try:
@@ -164,7 +185,7 @@ def alive(process):
 def write_frames(path, pictures):
     """Write a video of images, each a tenth of a second after the other; return the errors."""
     errors = []
-    video = AnnotatedVideo(path, errors.append)
+    video = AnnotatedVideo(path, lambda error, _: errors.append(error))
     for index, picture in enumerate(pictures):
         video.write(index * 10**8, picture, Detections.empty(), '')
     video.close()
@@ -179,6 +200,21 @@ def test_a_video_has_the_rate_of_its_stamps_and_leaves_broken_images_out(tmp_pat
     assert errors == [''] * 32
     assert cv2.VideoCapture(str(tmp_path / 'out.mp4')).get(cv2.CAP_PROP_FPS) == 10
     assert frames_of(tmp_path / 'out.mp4') == 31
+
+
+def test_several_cameras_are_shown_side_by_side(tmp_path):
+    video = AnnotatedVideo(tmp_path / 'out.mp4', lambda *_: None, cameras=3)
+    for index in range(5):
+        for camera, level in enumerate((60, 120, 180)):
+            video.write(index * 10**8, lambda level=level: np.full((48, 64, 3), level, np.uint8),
+                        Detections.empty(), '', camera)
+    video.close()
+    assert frames_of(tmp_path / 'out.mp4') == 5, 'the first sets the pace'
+    capture = cv2.VideoCapture(str(tmp_path / 'out.mp4'))
+    frames = [capture.read()[1] for _ in range(5)]
+    assert frames[4].shape == (96, 128, 3)
+    corners = [frames[4][y, x].mean() for y in (24, 72) for x in (32, 96)]
+    assert corners == [pytest.approx(level, abs=6) for level in (60, 120, 180, 0)]
 
 
 def test_a_video_that_cannot_be_written_is_named(tmp_path):

@@ -333,13 +333,13 @@ def test_images_are_missed_after_three_seconds():
 def test_a_sender_who_is_not_heard_is_named_once():
     story = Story()
     story.image(0, 'image')
-    assert len(story.tell(Tick, 119.0, ['/front/camera'])) == 1, 'it may be waiting'
-    *warnings, report = story.tell(Tick, 121.0, ['/front/camera'])
+    assert len(story.tell(Tick, 119.0, {'': ['/front/camera']})) == 1, 'it may be waiting'
+    *warnings, report = story.tell(Tick, 121.0, {'': ['/front/camera']})
     assert report.message == 'no images from /front/camera'
     assert [report.message in warning.text for warning in warnings] == [True]
-    assert len(story.tell(Tick, 122.0, ['/front/camera'])) == 1, 'said before'
+    assert len(story.tell(Tick, 122.0, {'': ['/front/camera']})) == 1, 'said before'
     story.image(123.0, 'image')
-    assert len(story.tell(Tick, 900.0, ['/front/camera'])) == 2, 'silent once more'
+    assert len(story.tell(Tick, 900.0, {'': ['/front/camera']})) == 2, 'silent once more'
 
 
 def test_a_slow_camera_is_not_missed():

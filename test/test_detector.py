@@ -177,6 +177,21 @@ def test_many_large_tiles_are_not_looked_at_all_at_once(monkeypatch):
     assert sizes == [2, 2, 1]
 
 
+def test_images_of_a_size_are_looked_at_together_and_give_what_each_gives_alone(monkeypatch):
+    detector = Detector.from_checkpoint(score_threshold=0.1)
+    images = [Scene(*size, seed=seed).render(30)
+              for seed, size in enumerate(((320, 240), (320, 180), (320, 240)))]
+    alone = list(map(detector, images))
+    sizes = []
+    monkeypatch.setattr(detector, 'runtime', Noting(detector.runtime, sizes))
+    found = detector.look(images)
+    assert sizes == [2, 1]
+    for together, expected in zip(found, alone, strict=True):
+        assert len(expected) > 0
+        np.testing.assert_allclose(together.boxes, expected.boxes, atol=0.5)
+        assert together.labels.tolist() == expected.labels.tolist()
+
+
 def test_tiles_find_what_is_small_in_a_large_image():
     scene, wide = Scene(1280, 720, seed=4, density=0.6), Detector.from_checkpoint(input_size=192)
     tiled = Detector.from_checkpoint(input_size=192, tiles=3)

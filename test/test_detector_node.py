@@ -110,7 +110,7 @@ class Bench:
         """Ask several times without waiting for the answers, only for the requests to be there."""
         self.wait(self.client.service_is_ready)
         futures = [self.client.call_async(Trigger.Request()) for _ in range(count)]
-        self.wait(lambda: self.node._session._run and len(self.node._session._run.callers)
+        self.wait(lambda: sum(len(run.callers) for run in self.node._session._runs.values())
                   == count)
         return futures
 
@@ -127,7 +127,7 @@ class Bench:
     def detect(self, image):
         """Run the present network."""
         return self.node._inference.network(
-            image_to_msg(image, Header()), self.node.parameters)
+            [image_to_msg(image, Header())], self.node.parameters)[0]
 
 
 class Held:
@@ -135,14 +135,14 @@ class Held:
 
     def __init__(self, node):
         self.network, self.gate, self.runs = node._inference.network, threading.Event(), 0
-        self.device = self.network.device
+        self.device, self.together = self.network.device, 1
         node._inference.network = self
 
-    def __call__(self, message, parameters):
+    def __call__(self, messages, parameters):
         """Detect when the gate opens."""
         self.runs += 1
         assert self.gate.wait(100)
-        return self.network(message, parameters)
+        return self.network(messages, parameters)
 
 
 @pytest.fixture
@@ -240,6 +240,43 @@ def test_deactivation_answers_those_who_wait_and_drops_the_run(bench, picture):
     assert bench.redetect().message.startswith('stamp=0.000000009')
     bench.wait(lambda: bench.detections)
     assert [stamp_to_ns(message.header.stamp) for message in bench.detections] == [9]
+
+
+def test_one_detector_serves_several_cameras(make, graph, picture):
+    bench = make(cameras=['front', 'rear'], score_threshold=0.1, maximum_image_age=0.0)
+    found = {}
+    clients = {}
+    for name in 'front', 'rear':
+        graph.node.create_subscription(
+            Detection2DArray, f'{name}/detections',
+            lambda message, name=name: found.update({name: message}), RELIABLE_QOS)
+        for service in 'redetect', 'redetect/routine':
+            clients[name, service] = graph.node.create_client(Trigger, f'{name}/{service}')
+    assert bench.node.start()
+    assert graph.call(clients['front', 'redetect'], Trigger.Request()).message == 'no image yet'
+    for stamp, name in enumerate(('front', 'rear'), 1):
+        bench.images = graph.node.create_publisher(Image, f'{name}/image_raw', IMAGE_QOS)
+        bench.wait(bench.images.get_subscription_count)
+        bench.show(picture, stamp)
+    for name, service, stamp in (('rear', 'redetect/routine', 2), ('front', 'redetect', 1)):
+        answer = graph.call(clients[name, service], Trigger.Request())
+        assert answer.message.startswith(f'stamp=0.00000000{stamp}'), answer
+    bench.wait(lambda: len(found) == 2)
+    assert {name: stamp_to_ns(each.header.stamp) for name, each in found.items()} == {
+        'front': 1, 'rear': 2}
+
+
+def test_a_broken_image_is_no_matter_of_those_that_are_looked_at_with_it(bench, picture):
+    whole, broken = (image_to_msg(picture, Header()) for _ in range(2))
+    broken.encoding = 'nonsense'
+    inference = bench.node._inference
+    alone = bench.detect(picture)
+    results = inference._run([(1, whole), (2, broken), (3, whole)], bench.node.parameters)
+    first, second, third = (result(0) for result in results)
+    assert (first.run, second.run, third.run) == (1, 2, 3)
+    assert second.detections is None and 'nonsense' in second.error
+    for each in first, third:
+        np.testing.assert_allclose(each.detections.boxes, alone.boxes)
 
 
 def inference_threads():
@@ -603,10 +640,10 @@ from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.nodes.running import exit_with, run
 
 class Slow:
-    device = 'none'
+    device, together = 'none', 1
     def __init__(self, parameters):
         pass
-    def __call__(self, message, parameters):
+    def __call__(self, messages, parameters):
         while rclpy.ok():
             time.sleep(0.05)
         layer, image = torch.nn.Conv2d(64, 64, 3), torch.zeros(1, 64, 96, 96)

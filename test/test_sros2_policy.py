@@ -46,5 +46,6 @@ def test_a_node_may_do_what_it_does(graph, node_type, compressed):
 
 def test_only_the_operator_may_set_parameters():
     for node in 'camera', 'detector', 'tracker':
-        assert allowed(node, 'services', 'request') == (['/redetect'] if node == 'tracker' else [])
+        assert allowed(node, 'services', 'request') == (
+            ['/redetect', '/redetect/routine'] if node == 'tracker' else [])
     assert allowed('operator', 'services', 'request') == ['/*']

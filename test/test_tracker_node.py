@@ -161,6 +161,17 @@ def test_it_asks_for_a_detection_and_takes_a_refusal(harness, capfd):
     assert 'could not serve a request: no image yet' in capfd.readouterr().err
 
 
+def test_what_can_wait_is_asked_of_another_service(harness):
+    asked = []
+    for name in 'redetect', 'redetect/routine':
+        harness.graph.node.create_service(
+            Trigger, name, lambda _, response, name=name: asked.append(name) or response)
+    harness.publish_until(lambda _: asked)
+    harness.start_track()
+    assert set(asked) == {'redetect'}, 'there was nothing to track'
+    harness.publish_until(lambda _: 'redetect/routine' in asked)
+
+
 def test_reset_drops_the_tracks(harness):
     harness.start_track()
     client = harness.graph.node.create_client(Trigger, 'tracker/reset')

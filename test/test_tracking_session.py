@@ -378,6 +378,7 @@ def test_one_request_at_a_time():
     story = Story(minimum_interval=0.0)
     story.detector()
     first = only(Request, story.image())
+    assert (first.reason, first.urgent) == ('nothing_to_track', True)
     assert Request not in kinds(story.images(5))
     assert story.answer(first.ticket) == []
     second = only(Request, story.image())
@@ -439,7 +440,8 @@ def test_a_live_change_is_used_from_the_next_image_on():
     story.answer(1)
     assert Request not in kinds(story.images(20))
     story.on(Configured(at(21), replace(story.session.parameters, newcomers_interval=1.0)))
-    assert only(Request, story.image()).reason == 'newcomers_due'
+    request = only(Request, story.image())
+    assert (request.reason, request.urgent) == ('newcomers_due', False)
 
 
 def test_no_images_are_missed_after_the_usual_interval_and_not_before():

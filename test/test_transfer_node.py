@@ -73,7 +73,7 @@ def test_the_classifier_can_be_exchanged_at_run_time(classifier, graph, tmp_path
                                     for name, value in parameters.items()])
     def labels():
         graph.wait_until(lambda: not node._session._loading, 60)
-        found = node._inference.network(message, node.parameters)
+        found, = node._inference.network([message], node.parameters)
         assert len(found) > 0
         return found.labels.tolist()
     assert node.start()

@@ -19,6 +19,8 @@ from acme_tracking.share import share
 
 # The camera waits for the detector, the tracker and the recorder, so that no image is lost.
 CONSUMERS = 3
+MOST_CAMERAS = 16
+SEVERAL_RATE = 15.0  # images per second of each of several
 # What it takes to repeat the tracker's run, and to compare it.
 RECORDED = ('image_raw', 'tracks')
 # The rendered road of the demo: a drive with some of everything.
@@ -32,6 +34,9 @@ def add_arguments(parser):
                         'road)')
     parser.add_argument('--camera', choices=CAMERAS, default='braking',
                         help='how the rendered road is seen (default: %(default)s)')
+    parser.add_argument('--cameras', type=int, default=1, metavar='N',
+                        help='so many cameras with a tracker each, and one detector for all of '
+                        'them (default: %(default)s)')
     parser.add_argument('--out', type=Path, default=Path('out/demo'), metavar='FOLDER',
                         help='where tracked.mp4 and summary.json go (default: %(default)s)')
     parser.add_argument('--seconds', type=float, default=None,
@@ -60,11 +65,7 @@ def run(arguments) -> int:
     if arguments.seconds is None:
         arguments.seconds = 20.0 if arguments.video == 'synthetic' else 0.0
     arguments.params_file = arguments.params_file or share('config/tracking.yaml')
-    if not arguments.params_file.is_file():
-        raise ValueError(f'--params-file must be a file, got {arguments.params_file}')
-    weights = arguments.weights
-    if weights and not (is_of_hub(weights) or Path(weights).is_file()):
-        raise ValueError(f'--weights must be a file, or hf:ID, got {weights}')
+    _check(arguments)
     out = arguments.out
     summary, bag, log = out / 'summary.json', out / 'bag', (out / 'events.jsonl').resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -76,12 +77,27 @@ def run(arguments) -> int:
         print(f'The {failed} ended early; its messages stand above.', file=sys.stderr)
     if failed or not summary.exists():
         return 1
-    print_summary(json.loads(summary.read_text()))
+    found = json.loads(summary.read_text())
+    for name, of_camera in found.get('cameras', {'': found}).items():
+        print_summary(of_camera, name)
     print(f'\nSee {out / "tracked.mp4"} and {summary}.')
     if arguments.record:
         print(f'Repeat it: acme_tracking repeat {log} {bag}')
     print(NEXT)
     return 0
+
+
+def _check(arguments):
+    """Raise ValueError for arguments that cannot be."""
+    if not arguments.params_file.is_file():
+        raise ValueError(f'--params-file must be a file, got {arguments.params_file}')
+    weights = arguments.weights
+    if weights and not (is_of_hub(weights) or Path(weights).is_file()):
+        raise ValueError(f'--weights must be a file, or hf:ID, got {weights}')
+    if not 1 <= arguments.cameras <= MOST_CAMERAS:
+        raise ValueError(f'--cameras must be from 1 to {MOST_CAMERAS}, got {arguments.cameras}')
+    if arguments.record and arguments.cameras > 1:
+        raise ValueError(f'--record is of one camera, got --cameras {arguments.cameras}')
 
 
 def play(arguments, bag: Path, log: Path) -> str | None:
@@ -90,18 +106,23 @@ def play(arguments, bag: Path, log: Path) -> str | None:
     print(f'Tracking {arguments.video} in the namespace {namespace}; stop with Ctrl-C.',
           flush=True)
     processes = Processes(arguments.params_file, arguments.transport, namespace)
+    names, several = [''], {}
+    if arguments.cameras > 1:
+        names = [f'camera{index + 1}' for index in range(arguments.cameras)]
+        several = {'cameras': names}
     failed = None
     try:
         # the detector first, as it takes longest
-        processes.start('detector', **({'weights': arguments.weights}
-                                       if arguments.weights else {}))
-        processes.start('recorder', out=str(arguments.out))
-        processes.start('tracker', **({'event_log': str(log)} if arguments.record else {}))
+        processes.start('detector', **several, **({'weights': arguments.weights}
+                                                  if arguments.weights else {}))
+        processes.start('recorder', **several, out=str(arguments.out))
+        for name in names:
+            processes.start('tracker', name, **({'event_log': str(log)}
+                                                if arguments.record else {}))
         if arguments.record:
             processes.record(bag, RECORDED)
-        processes.start('camera', source=arguments.video, duration=arguments.seconds,
-                        on_end='exit', loop=False, scene_camera=arguments.camera, **ROAD,
-                        wait_for_subscribers=CONSUMERS + arguments.record)
+        for index, name in enumerate(names):
+            start_camera(processes, name, index, arguments)
         failed = processes.wait_for('recorder')
     except KeyboardInterrupt:
         pass
@@ -110,8 +131,18 @@ def play(arguments, bag: Path, log: Path) -> str | None:
     return failed or next(iter(others), None)
 
 
-def print_summary(summary: dict) -> None:
-    """Print the figures of `summary.json` as a short table."""
+def start_camera(processes: Processes, name: str, index: int, arguments) -> None:
+    """Start a camera; of several, each on a rendered road of its own, and slower."""
+    slower = arguments.cameras > 1 and arguments.video == 'synthetic'
+    processes.start('camera', name, source=arguments.video, duration=arguments.seconds,
+                    on_end='exit', loop=False, scene_camera=arguments.camera,
+                    scene_seed=ROAD['scene_seed'] + index, scene_density=ROAD['scene_density'],
+                    wait_for_subscribers=CONSUMERS + arguments.record,
+                    **({'rate': SEVERAL_RATE} if slower else {}))
+
+
+def print_summary(summary: dict, camera: str = '') -> None:
+    """Print the figures of a camera in `summary.json` as a short table."""
     latency = summary['latency_ms']
     requests = ', '.join(f'{count} {reason.replace("_", " ")}'
                          for reason, count in summary['requests'].items() if count)
@@ -126,6 +157,6 @@ def print_summary(summary: dict) -> None:
         ('latency p50, p95', 'no tracks' if latency['p50'] is None
          else f'{latency["p50"]:.1f} ms, {latency["p95"]:.1f} ms'),
     ]
-    print()
+    print(f'\n  {camera}' if camera else '')
     for name, value in rows:
         print(f'  {name:<18}{value}')

@@ -22,8 +22,8 @@ import numpy as np
 MAXIMUM_CANDIDATES = 1000  # points that enter the suppression, best first
 MAXIMUM_DETECTIONS = 200
 WARM_UP_SHAPE = (480, 640, 3)
-# Tiles go through the network in batches of so many pixels at most: 65 tiles of 4096 x 2304 would
-# take 13 GB at once.
+# Tiles, and images of several cameras, go through the network in batches of so many pixels at
+# most: 65 tiles of 4096 x 2304 would take 13 GB at once.
 PIXELS_TOGETHER = 4_000_000
 
 
@@ -107,31 +107,48 @@ class Detector:
             self.refiner.classifier([image])
 
     def __call__(self, image) -> Detections:
-        """
-        Return what is seen on an image, best first.
+        """Return what is seen on an image, best first; see `look`."""
+        return self.look([image])[0]
 
-        `image` is uint8, (H, W, 3) in the order blue, green, red, or (H, W) grey.  Raises
-        ValueError for another one.
+    def look(self, images) -> list[Detections]:
         """
-        image = _as_bgr(image)
+        Return what is seen on each of some images, best first.
+
+        They are uint8, (H, W, 3) in the order blue, green, red, or (H, W) grey, of any sizes.
+        Raises ValueError for others.
+        """
+        images = list(map(_as_bgr, images))
         times = [time.perf_counter()]
-        height, width = image.shape[:2]
-        size = self.runtime.size(width, height, self.input_size)
-        views = views_of(width, height, self.tiles)
-        inputs = [resized(image[top:bottom, left:right], size)
-                  for left, top, right, bottom in views]
+        sizes = [self.runtime.size(*image.shape[1::-1], self.input_size) for image in images]
+        views = [views_of(*image.shape[1::-1], self.tiles) for image in images]
+        inputs = [[resized(image[top:bottom, left:right], size)
+                   for left, top, right, bottom in parts]
+                  for image, size, parts in zip(images, sizes, views)]
         times.append(time.perf_counter())
-        together = max(1, PIXELS_TOGETHER // (size[0] * size[1]))
-        found = [seen for first in range(0, len(inputs), together)
-                 for seen in self.runtime(np.stack(inputs[first:first + together]))]
+        found = self._run(inputs, sizes)
         times.append(time.perf_counter())
-        found = self._suppressed(*self._candidates(found, views, size, width, height))
+        found = [self._suppressed(*self._candidates(*each)) for each in zip(
+            found, views, sizes, images)]
         times.append(time.perf_counter())
         self.seconds = dict(zip(('resize', 'network', 'nms'), np.diff(times).tolist()))
-        return found if self.refiner is None else self.refiner(image, found)
+        return found if self.refiner is None else list(map(self.refiner, images, found))
 
-    def _candidates(self, found, views, size, width, height) -> tuple:
+    def _run(self, inputs, sizes) -> list[list]:
+        """Return what the network says of each input of each image; those of a size together."""
+        found = [[] for _ in inputs]
+        for size in dict.fromkeys(sizes):
+            all_of_it = [(index, view) for index, views in enumerate(inputs)
+                         if sizes[index] == size for view in views]
+            together = max(1, PIXELS_TOGETHER // (size[0] * size[1]))
+            for first in range(0, len(all_of_it), together):
+                indices, batch = zip(*all_of_it[first:first + together])
+                for index, seen in zip(indices, self.runtime(np.stack(batch))):
+                    found[index].append(seen)
+        return found
+
+    def _candidates(self, found, views, size, image) -> tuple:
         """Return the boxes, in pixels of the image, scores and labels that are to be reported."""
+        height, width = image.shape[:2]
         parts = []
         for view, (boxes, scores, labels) in zip(views, found):
             chosen = scores >= self.score_threshold

@@ -8,7 +8,7 @@ lose answers or be away, and a computer on which an image costs what it is said 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import functools
 import heapq
 import itertools
@@ -81,7 +81,7 @@ class Simulation:
         self._tracker_parameters, self._surroundings = tracker, surroundings
         self._detect = detect
         self._tracking: TrackingSession | None = None  # begins with the first image
-        self._detection = DetectionSession(detector)
+        self._detection = DetectionSession(replace(detector, cameras=()))  # a recording is of one
         self._inbox, self._busy_until, self._working = Inbox(), 0, False
         self._agenda, self._order = [], itertools.count()
         self._chance = np.random.default_rng(0)
@@ -157,8 +157,8 @@ class Simulation:
                 self._handle(now, TracksPublished(now))
             elif isinstance(action, Request):
                 self.outcome.requests[action.reason] += 1
-                self._perform_detection(now, self._detection.on(Asked(now, action.ticket)),
-                                        action.reason)
+                self._perform_detection(now, self._detection.on(
+                    Asked(now, action.ticket, urgent=action.urgent)), action.reason)
             # nothing for Cancel: an answer that comes all the same is for the session to judge
 
     def _note_tracks(self, now, action):

@@ -18,6 +18,7 @@ from acme_tracking.nodes.inference import Cnn, Inference
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
 from acme_tracking.nodes.running import exit_with, now, run
+from acme_tracking.sessions.cameras import below
 from acme_tracking.sessions.detection import DetectionSession, DetectorParameters, LOADED
 from acme_tracking.sessions.events import (
     Answer,
@@ -46,7 +47,7 @@ PATIENCE = 2.0
 
 
 class DetectorNode(ManagedNode):
-    """Serves `redetect`, publishes `detections`, and subscribes to the images."""
+    """Takes images, serves `redetect` and publishes `detections`, for one camera or several."""
 
     def __init__(self, parameters_type=DetectorParameters, network_type=Cnn, **options):
         """
@@ -68,17 +69,21 @@ class DetectorNode(ManagedNode):
         if error:
             raise ValueError(error)
         self.get_logger().info(str(self._inference.network))
-        self._session = DetectionSession(self.parameters)
-        self._publisher = self.publisher(Detection2DArray, 'detections', RELIABLE_QOS)
-        self.service(Trigger, 'redetect', self._on_redetect,
-                     callback_group=ReentrantCallbackGroup())
+        self._session = DetectionSession(self.parameters, self._inference.network.together)
+        self._detections = {name: self.publisher(Detection2DArray, below(name, 'detections'),
+                                                 RELIABLE_QOS) for name in self._names}
+        for name in self._names:
+            self._serve(name, 'redetect', urgent=True)
+            self._serve(name, 'redetect/routine', urgent=False)
 
     def activate(self):
         """Receive images."""
         self._handle(Configured(now(), self.parameters))
         message_type, topic = ((CompressedImage, 'image_raw/compressed')
                                if self.parameters.compressed else (Image, 'image_raw'))
-        self._images = self.subscription(message_type, topic, self._on_image, IMAGE_QOS)
+        self._images = {name: self.subscription(
+            message_type, below(name, topic), self._taker(name), IMAGE_QOS)
+            for name in self._names}
 
     def deactivate(self):
         """Forget the image and tell those who wait; a run in progress ends unheard."""
@@ -93,7 +98,8 @@ class DetectorNode(ManagedNode):
 
     def diagnose(self):
         """Let the session report, and say where the CNN runs."""
-        self._handle(Tick(now(), self.senders(self._images)))
+        self._handle(Tick(now(), {
+            name: self.senders(images) for name, images in self._images.items()}))
 
     def check_parameters(self, wanted, names):
         """Refuse what the network would; before `configure`, files and classes are its matter."""
@@ -112,17 +118,20 @@ class DetectorNode(ManagedNode):
         self._handle(Configured(now(), self.parameters))
 
     def perform(self, actions):
-        """Add to a report where the CNN runs."""
+        """Start the runs that are wanted at once together; add to a report where the CNN runs."""
+        runs = [action for action in actions if isinstance(action, StartRun)]
+        if runs:
+            self._inference.run([(run.run, run.image) for run in runs], self.parameters)
         super().perform([replace(action, values={
             **action.values, 'device': self._inference.network.device})
-            if isinstance(action, Report) and self._inference else action for action in actions])
+            if isinstance(action, Report) and self._inference else action
+            for action in actions if not isinstance(action, StartRun)])
 
     def act(self, action):
         """Turn an action of the session into a message, an answer or a job."""
-        if isinstance(action, StartRun):
-            self._inference.run(action.run, action.image, self.parameters)
-        elif isinstance(action, PublishDetections):
-            self._publisher.publish(detections_to_msg(action.detections, action.image.header))
+        if isinstance(action, PublishDetections):
+            self._detections[action.camera].publish(
+                detections_to_msg(action.detections, action.image.header))
             self.count()
         elif isinstance(action, Answer):
             action.caller.set_result(action)
@@ -134,19 +143,32 @@ class DetectorNode(ManagedNode):
                 [Parameter(name, value=value) for name, value in action.values.items()])
             self._restoring = False
 
-    def _on_image(self, message):
-        self._handle(ImageArrived(now(), stamp_to_ns(message.header.stamp), message,
-                                  self.get_clock().now().nanoseconds))
+    @property
+    def _names(self):
+        """Return the namespaces of the cameras, '' for one in that of the node."""
+        return self.parameters.cameras or ('',)
 
-    async def _on_redetect(self, _, response):
-        if self.state != 'active':
-            response.message = f'the detector is {self.state}'
+    def _on_image(self, camera, message):
+        self._handle(ImageArrived(now(), stamp_to_ns(message.header.stamp), message,
+                                  self.get_clock().now().nanoseconds, camera))
+
+    def _taker(self, camera):
+        def take_image(message):
+            self._on_image(camera, message)
+        return take_image
+
+    def _serve(self, camera, name, urgent):
+        async def redetect(_, response):
+            if self.state != 'active':
+                response.message = f'the detector is {self.state}'
+                return response
+            answered = Future()
+            self._handle(Asked(now(), answered, camera, urgent))
+            answer = await answered
+            response.success, response.message = answer.success, answer.message
             return response
-        answered = Future()
-        self._handle(Asked(now(), answered))
-        answer = await answered
-        response.success, response.message = answer.success, answer.message
-        return response
+        self.service(Trigger, below(camera, name), redetect,
+                     callback_group=ReentrantCallbackGroup())
 
     def _handle(self, event):
         self.perform(self._session.on(event))

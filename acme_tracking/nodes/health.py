@@ -14,6 +14,7 @@ from acme_tracking.nodes.running import now
 from acme_tracking.sessions.events import Report, Warn
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+DIAGNOSTICS = '/diagnostics'  # of all nodes, so that it has many publishers
 LEVELS = {'ok': DiagnosticStatus.OK, 'warning': DiagnosticStatus.WARN,
           'error': DiagnosticStatus.ERROR}
 # Reports, one a second, that the frequency is taken from.
@@ -33,7 +34,7 @@ class Health:
         self._node, self.callback_errors, self.rivals = node, 0, {}
         self._published = 0
         self._looks = deque(maxlen=WINDOW + 1)  # (nanoseconds, published by then)
-        self.publisher = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE_QOS)
+        self.publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, RELIABLE_QOS)
 
     def count(self) -> None:
         """Count a message of what the node is there to publish."""

@@ -1,8 +1,9 @@
 """
 What the detector node does on a thread of its own: loading networks and running them.
 
-A network is made of the parameters, and called with an image message and the parameters of the
-moment; it has a `device`, and tells as text what it does.
+A network is made of the parameters, and called with image messages and the parameters of the
+moment for what is on each; it has a `device`, says how many images it is best to give it
+`together`, and tells as text what it does.
 """
 from __future__ import annotations
 
@@ -29,6 +30,7 @@ class Cnn:
         self._detector = Detector.from_parameters(parameters)
         self._detector.warm_up()
         self.device = self._detector.runtime.device
+        self.together = self._detector.runtime.together
 
     @staticmethod
     def check(parameters) -> None:
@@ -36,11 +38,12 @@ class Cnn:
         check_checkpoints(parameters.weights or None, parameters.classifier,
                           parameters.refined_classes, parameters.classes)
 
-    def __call__(self, message, parameters) -> Detections:
-        """Return what is seen on an image, raw or compressed."""
+    def __call__(self, messages, parameters) -> list[Detections]:
+        """Return what is seen on each image, raw or compressed."""
         self._detector.configure(**options_of(parameters))
-        decode = image_from_msg if isinstance(message, Image) else image_from_compressed
-        return self._detector(decode(message))
+        return self._detector.look([
+            (image_from_msg if isinstance(message, Image) else image_from_compressed)(message)
+            for message in messages])
 
     def __str__(self):
         """Say what it detects, and what runs it."""
@@ -68,9 +71,9 @@ class Inference:
         """Use the network of these parameters from now on; the present one when that fails."""
         self._jobs.put(functools.partial(self._load, parameters))
 
-    def run(self, run: int, message, parameters) -> None:
-        """Run the network that is there by then."""
-        self._jobs.put(functools.partial(self._run, run, message, parameters))
+    def run(self, images: list[tuple[int, object]], parameters) -> None:
+        """Run the network that is there by then on messages together, each with its number."""
+        self._jobs.put(functools.partial(self._run, images, parameters))
 
     def close(self, seconds: float) -> None:
         """Drop what waits, and give the present job so long to end, or leave it behind."""
@@ -82,23 +85,30 @@ class Inference:
 
     def _work(self):
         for job in iter(self._jobs.get, None):
-            self.results.put(job())
-            del job  # it holds an image
-            self._wake()
+            for result in job():
+                self.results.put(result)
+                self._wake()
+            del job  # it holds images
 
     def _load(self, parameters):
         try:
             self.network = self._make_network(parameters)
         except Exception as error:  # a file that is not what it seemed; memory of the device
-            return functools.partial(WeightsLoaded, parameters=parameters, error=_text(error))
-        return functools.partial(WeightsLoaded, parameters=parameters)
+            return [functools.partial(WeightsLoaded, parameters=parameters, error=_text(error))]
+        return [functools.partial(WeightsLoaded, parameters=parameters,
+                                  together=self.network.together)]
 
-    def _run(self, run, message, parameters):
+    def _run(self, images, parameters):
+        numbers, messages = zip(*images)
         try:
-            found = self.network(message, parameters)
+            found = self.network(messages, parameters)
         except Exception as error:  # whatever the message or the device does, the node lives on
-            return functools.partial(RunFinished, run=run, detections=None, error=_text(error))
-        return functools.partial(RunFinished, run=run, detections=found)
+            if len(images) > 1:  # one that is broken is no matter of the others
+                return [result for image in images for result in self._run([image], parameters)]
+            return [functools.partial(RunFinished, run=numbers[0], detections=None,
+                                      error=_text(error))]
+        return [functools.partial(RunFinished, run=number, detections=each)
+                for number, each in zip(numbers, found)]
 
 
 def _text(error) -> str:

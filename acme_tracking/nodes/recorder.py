@@ -1,7 +1,7 @@
 """
 The recorder node: watches a running graph, and leaves an annotated video and a summary.
 
-It is what `acme_tracking demo` starts beside the three nodes.
+It is what `acme_tracking demo` starts beside the nodes, of one camera or of several.
 """
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import RELIABLE_QOS
 from acme_tracking.nodes.running import now, run
 from acme_tracking.parameters import parameter
+from acme_tracking.sessions.cameras import below
 from acme_tracking.sessions.events import (
     Deactivated,
     DetectionsArrived,
@@ -51,6 +52,8 @@ class RecorderParameters:
     """Where to record."""
 
     out: str = parameter('out', 'Folder for the video and the summary.', applies='start')
+    cameras: list[str] = parameter(
+        [], 'Namespaces of several cameras; empty for one, in that of the node.', applies='start')
 
 
 class RecorderNode(ManagedNode):
@@ -68,69 +71,90 @@ class RecorderNode(ManagedNode):
 
     def activate(self):
         """Start to listen."""
-        self._session = RecorderSession(200_000_000 if sys.stderr.isatty() else 5_000_000_000)
-        self._video = AnnotatedVideo(self._folder / VIDEO, self._on_written)
-        self.subscription(Image, 'image_raw', self._on_image, IMAGES_QOS)
-        self.subscription(Detection2DArray, 'tracks', self._on_tracks, TRACKS_QOS)
-        self.subscription(Detection2DArray, 'detections', self._on_detections, TRACKS_QOS)
+        names = self.parameters.cameras or ('',)
+        progress_every = 200_000_000 if sys.stderr.isatty() else 5_000_000_000
+        self._sessions = {name: RecorderSession(progress_every) for name in names}
+        self._names, self._ended = list(names), set()
+        self._video = AnnotatedVideo(self._folder / VIDEO, self._on_written, len(names))
+        for name in names:
+            for message_type, topic, event_of, qos in (
+                    (Image, 'image_raw', self._image, IMAGES_QOS),
+                    (Detection2DArray, 'tracks', self._tracks, TRACKS_QOS),
+                    (Detection2DArray, 'detections', self._detections, TRACKS_QOS)):
+                self.subscription(message_type, below(name, topic), self._taker(name, event_of),
+                                  qos)
         self.subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, RELIABLE_QOS)
 
     def deactivate(self):
         """Write what has been recorded; also when the process is interrupted."""
         if self._video is None:
             return
-        self._tell(Deactivated(now()))
+        for name in self._names:
+            self._tell(name, Deactivated(now()))
         video, self._video = self._video, None
-        path = self._folder / SUMMARY
-        path.write_text(json.dumps(self._session.summary(), indent=2) + '\n')
+        summaries = {name: session.summary() for name, session in self._sessions.items()}
+        summary = summaries.get('', {'cameras': summaries})
+        (self._folder / SUMMARY).write_text(json.dumps(summary, indent=2) + '\n')
         video.close()
 
     def diagnose(self):
-        """Let the session report."""
-        self._tell(Tick(now()))
+        """Let the sessions report."""
+        for name in self._names:
+            self._tell(name, Tick(now()))
 
     # Messages to events
 
-    def _on_image(self, message):
-        self._tell(ImageArrived(now(), stamp_to_ns(message.header.stamp), message))
+    def _taker(self, name, event_of):
+        def take(message):
+            self._tell(name, event_of(message, stamp_to_ns(message.header.stamp)))
+        return take
 
-    def _on_tracks(self, message):
-        stamp = stamp_to_ns(message.header.stamp)
+    def _image(self, message, stamp):
+        return ImageArrived(now(), stamp, message)
+
+    def _tracks(self, message, stamp):
         age = self.get_clock().now().nanoseconds - stamp
-        self._tell(TracksArrived(now(), stamp, detections_from_msg(message), age))
+        return TracksArrived(now(), stamp, detections_from_msg(message), age)
 
-    def _on_detections(self, message):
-        self._tell(DetectionsArrived(now(), stamp_to_ns(message.header.stamp),
-                                     detections_from_msg(message)))
+    def _detections(self, message, stamp):
+        return DetectionsArrived(now(), stamp, detections_from_msg(message))
 
     def _on_diagnostics(self, message):
-        for node, _, _, values in diagnostics_from_msg(message, self.get_namespace()):
-            if node in ('camera', 'tracker'):
-                self._tell(HealthArrived(now(), node, values))
+        for name in self._names:
+            for node, _, _, values in diagnostics_from_msg(
+                    message, f'{self.get_namespace()}/{name}'):
+                if node in ('camera', 'tracker'):
+                    self._tell(name, HealthArrived(now(), node, values))
 
-    def _on_written(self, error):
+    def _on_written(self, error, index):
         """Tell the session on the thread of the executor; this one is that of the video."""
         executor = self.executor
         if executor is not None:  # it is gone when the node is destroyed
-            executor.create_task(lambda: self._tell(FrameWritten(now(), error)))
+            executor.create_task(
+                lambda: self._tell(self._names[index], FrameWritten(now(), error)))
 
-    def _tell(self, event):
+    def _tell(self, name, event):
         if self._video is not None:
-            self.perform(self._session.on(event))
+            self._name = name  # of whom the actions are
+            self.perform(self._sessions[name].on(event))
 
     # Actions
 
     def act(self, action):
-        """Perform an action of the session."""
+        """Perform an action of the session of a camera."""
+        index = self._names.index(self._name)
         match action:
             case WriteFrame():
                 self._video.write(action.stamp, functools.partial(image_from_msg, action.image),
-                                  action.tracks, 'CNN' if action.detector_ran else '')
+                                  action.tracks, 'CNN' if action.detector_ran else '', index)
             case Progress():
-                print(action.text, end='\r' if sys.stderr.isatty() else '\n', file=sys.stderr,
-                      flush=True)
+                if index == 0:
+                    print(action.text, end='\r' if sys.stderr.isatty() else '\n',
+                          file=sys.stderr, flush=True)
             case End():
-                self.finish(action.status)
+                self._ended.add(self._name)
+                if action.status or len(self._ended) == len(self._names):
+                    self.finish(action.status)
 
 
 def main():

@@ -29,7 +29,7 @@ class StandInParameters(DetectorParameters):
 class Known:
     """A network that found everything before."""
 
-    device = 'file'
+    device, together = 'file', 1
 
     def __init__(self, parameters):
         """Read the file."""
@@ -39,13 +39,14 @@ class Known:
     def check(parameters) -> None:
         """Take all that is meant for a CNN."""
 
-    def __call__(self, message, parameters):
-        """Return what was found on the image of this stamp, after the latency."""
-        stamp = stamp_to_ns(message.header.stamp)
-        if stamp not in self._detections:
-            raise ValueError(f'no detections of the image at {stamp}')
+    def __call__(self, messages, parameters):
+        """Return what was found on the images of these stamps, after the latency."""
+        stamps = [stamp_to_ns(message.header.stamp) for message in messages]
+        for stamp in stamps:
+            if stamp not in self._detections:
+                raise ValueError(f'no detections of the image at {stamp}')
         time.sleep(parameters.latency)
-        return self._detections[stamp]
+        return [self._detections[stamp] for stamp in stamps]
 
     def __str__(self):
         """Say how much it is."""

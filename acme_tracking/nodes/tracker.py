@@ -73,6 +73,7 @@ class TrackerNode(ManagedNode):
         self._debug_compressed = self.publisher(CompressedImage, '~/debug_image/compressed',
                                                 OFFERED_IMAGE_QOS)
         self._redetect = self.client(Trigger, 'redetect')
+        self._routine = self.client(Trigger, 'redetect/routine')
         self.service(Trigger, '~/reset', self._on_reset)
 
     def activate(self):
@@ -156,13 +157,17 @@ class TrackerNode(ManagedNode):
         if isinstance(action, PublishTracks):
             self._publish(action)
         elif isinstance(action, Request):
+            # a detector of one camera need not tell the one from the other
+            client = self._redetect if action.urgent or not self._routine.service_is_ready() \
+                else self._routine
             # Only ever a callback: waiting here would keep images from being tracked.
-            future = self._futures[action.ticket] = self._redetect.call_async(Trigger.Request())
+            future = client.call_async(Trigger.Request())
+            self._futures[action.ticket] = client, future
             future.add_done_callback(functools.partial(self._on_answer, action.ticket))
         elif isinstance(action, Cancel):
-            future = self._futures.pop(action.ticket, None)
-            if future is not None:
-                self._redetect.remove_pending_request(future)
+            if action.ticket in self._futures:
+                client, future = self._futures.pop(action.ticket)
+                client.remove_pending_request(future)
 
     def perform(self, actions):
         """Add to a report what only a clock can tell."""

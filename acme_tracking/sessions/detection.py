@@ -1,15 +1,15 @@
 """
 What the detector node does: the CNN runs on the newest image, when asked or all the time.
 
-One run at a time; requests that arrive during it share its answer.  What is older than a limit, by
-its stamp or its arrival, is not run on.  New weights are loaded while runs go on with the present
-ones, and are given up when they cannot be used.
+One run at a time, or one on images of several cameras together; requests that arrive during it
+share the answer of their camera, and others wait for their turn (see `cameras`).  What is older
+than a limit, by its stamp or its arrival, is not run on.  New weights are loaded while runs go on
+with the present ones, and are given up when they cannot be used.
 """
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
-import statistics
 from typing import Any
 
 from acme_tracking.confinement import ConfinedParameters
@@ -21,6 +21,7 @@ from acme_tracking.detection.options import (
     SIDES,
 )
 from acme_tracking.parameters import parameter
+from acme_tracking.sessions.cameras import Camera, cameras_of, SECOND
 from acme_tracking.sessions.events import (
     Answer,
     Asked,
@@ -38,24 +39,22 @@ from acme_tracking.sessions.events import (
     WeightsLoaded,
     WeightsSet,
 )
-from acme_tracking.sessions.silence import Silence
 
-SECOND = 1_000_000_000
 # A failure that repeats is said once in so long.
 REPEAT = 5 * SECOND
-# Images are missed when none came for so long, and for so many times their usual interval.
-SILENCE, INTERVALS_OF_SILENCE = 3 * SECOND, 3
-# The usual interval is the median of so many.
-INTERVALS = 10
-# Stamps that are further ahead of this host's clock are of another one, and so are those further
-# behind, unless they came to be so without a jump.
-AHEAD, BEHIND = SECOND, 60 * SECOND
 
 
 @dataclass(frozen=True)
 class DetectorParameters(ConfinedParameters):
     """The parameters of the detector node."""
 
+    cameras: list[str] = parameter(
+        [], 'Namespaces of several cameras, for example [front, rear]: of each, NAME/image_raw is '
+        'taken, NAME/redetect served and NAME/detections published. Empty for one, in the '
+        'namespace of the node.', applies='configure')
+    maximum_wait: float = parameter(
+        1.0, 'Of several cameras, who called redetect/routine is not overtaken any more by who '
+        'called redetect this long after.', minimum=0.0, maximum=3600.0)
     mode: str = parameter(
         'on_request', 'When the CNN runs: on each call of redetect, or on every image that it can '
         'keep up with (calls are answered too).', choices=('on_request', 'continuous'))
@@ -109,9 +108,9 @@ LOADED = ('weights', 'classifier', 'refined_classes')
 
 @dataclass
 class _Run:
-    """The run in progress: its number, its image, when it began, and who waits for it."""
+    """A run in progress: its camera and image, when it began, and who waits for it."""
 
-    number: int
+    camera: Camera
     image: ImageArrived
     begun: int
     callers: list[Any]
@@ -120,115 +119,112 @@ class _Run:
 class DetectionSession:
     """Events in, actions out; see `events`."""
 
-    def __init__(self, parameters: DetectorParameters):
-        """Begin with these parameters, whose weights are loaded."""
-        self.parameters = parameters
+    def __init__(self, parameters: DetectorParameters, together: int = 1):
+        """
+        Begin with these parameters, whose weights are loaded.
+
+        together: on how many images of several cameras the CNN runs at once.  Raises ValueError
+        for cameras that cannot be.
+        """
+        self.parameters, self._together = parameters, together
         self._loaded = parameters  # those whose weights are in use
-        self._silence = Silence()
+        self._cameras = cameras_of(parameters.cameras)
+        self._runs: dict[int, _Run] = {}  # in progress, by number
         self._loading = 0
         self._counts = Counter()
-        self._latency, self._error, self._weights_error = 0, '', ''
+        self._latency, self._longest_wait = 0, 0
+        self._error, self._weights_error = '', ''
         self._said_at: int | None = None
         self._said_once = set()
         self._number = 0
-        self._forget()
 
     def on(self, event) -> list:
         """Take an event; return what is to be done, in this order."""
         return self._HANDLERS[type(event)](self, event)
 
-    def _forget(self):
-        self._newest: ImageArrived | None = None
-        self._shared = False  # whether its stamp is of the clock of this host
-        self._seen: ImageArrived | None = None  # the image that the CNN ran on last
-        self._run: _Run | None = None
-        self._heard_at: int | None = None  # when images came last, or began to be waited for
-        self._intervals = deque(maxlen=INTERVALS)
-
     # Images and requests
 
     def _image_arrived(self, event):
-        if self._newest is not None:
-            self._intervals.append(event.time - self._newest.time)
-        self._shared = self._shares_clock(event)
-        self._newest, self._heard_at = event, event.time
-        self._silence.end()
+        camera = self._cameras[event.camera]
+        camera.arrived(event)
         self._counts['images'] += 1
-        return self._say_of_age(event.time) + self._continue(event.time)
-
-    def _shares_clock(self, event) -> bool:
-        """Tell whether the stamp is of this host's clock: near it, or gone from it bit by bit."""
-        if event.clock is None or event.clock - event.stamp < -AHEAD:
-            return False
-        if event.clock - event.stamp <= BEHIND:
-            return True
-        last = self._newest
-        return self._shared and event.stamp >= last.stamp and abs(
-            (event.clock - last.clock) - (event.time - last.time)) <= AHEAD
+        return self._say_of_age(camera, event.time) + self._continue(event.time)
 
     def _asked(self, event):
-        if self._run is not None:
-            self._run.callers.append(event.caller)
-            return []
-        why = self._why_not(event.time)
+        camera = self._cameras[event.camera]
+        for run in self._runs.values():
+            if run.camera is camera:
+                run.callers.append(event.caller)
+                return []
+        why = self._why_not(camera, event.time)
         if why:
             return [Answer(event.caller, False, why)]
-        return self._start(event.time, [event.caller])
+        camera.ask(event.caller, event.time, event.time + (0 if event.urgent else self._wait))
+        return self._continue(event.time)
 
-    def _why_not(self, time) -> str:
-        if self._newest is None:
-            return 'no image yet'
-        age, limit = self._age(time), self.parameters.maximum_image_age
-        return f'newest image is {age:.1f} s old' if limit and age > limit else ''
+    def _why_not(self, camera, time) -> str:
+        return camera.why_not(time, self.parameters.maximum_image_age)
 
-    def _age(self, time) -> float:
-        """Return how old the newest image is, in seconds."""
-        newest = self._newest
-        on_its_way = max(0, newest.clock - newest.stamp) if self._shared else 0
-        return (time - newest.time + on_its_way) / SECOND
-
-    def _say_of_age(self, time):
-        if self._why_not(time):
+    def _say_of_age(self, camera, time):
+        if self._why_not(camera, time):
             self._counts['old_images'] += 1
             return self._once(
-                'old', f'images are {self._age(time):.1f} s old when they come, by their stamps: '
-                'those older than maximum_image_age = '
+                camera, f'images are {camera.age(time):.1f} s old when they come, by their '
+                'stamps: those older than maximum_image_age = '
                 f'{self.parameters.maximum_image_age} s are not detected (said once; see '
                 'old_images on /diagnostics): the link is too slow for them, or the clocks of '
                 'the hosts differ')
-        if self._newest.clock is not None and not self._shared:
+        if camera.newest.clock is not None and not camera.shared:
             return self._once(
-                'another clock', 'the stamps of the images are of another clock: the age of '
-                'images counts from their arrival', 'info')
+                camera, 'the stamps of the images are of another clock: the age of images counts '
+                'from their arrival', 'info')
         return []
 
-    def _once(self, key, text, level='warning'):
-        if key in self._said_once:
+    def _once(self, camera, text, level='warning'):
+        if (camera.name, level) in self._said_once:
             return []
-        self._said_once.add(key)
-        return [Warn(text, level)]
+        self._said_once.add((camera.name, level))
+        return [Warn(camera.of(text), level)]
 
     # Runs
 
-    def _continue(self, time):
-        """Start a run in continuous mode, when there is an image that it did not run on yet."""
-        if (self.parameters.mode == 'continuous' and self._run is None
-                and self._newest is not self._seen and not self._why_not(time)):
-            return self._start(time, [])
-        return []
+    @property
+    def _wait(self) -> int:
+        return round(self.parameters.maximum_wait * SECOND)
 
-    def _start(self, time, callers):
-        self._seen = self._newest
+    def _continue(self, time):
+        """Start runs for the cameras that are due first, unless some are in progress."""
+        actions, room = [], 0 if self._runs else self._together
+        while room and (camera := self._next(time)):
+            why = self._why_not(camera, time)
+            if why:  # its image was new enough when somebody asked
+                actions += _answers(camera.dismiss(), False, why)
+            else:
+                actions.append(self._start(camera, time))
+                room -= 1
+        return actions
+
+    def _next(self, time) -> Camera | None:
+        """Return the camera that is due first, if any is."""
+        continuous = self.parameters.mode == 'continuous'
+        due = {camera: camera.due(continuous and not self._why_not(camera, time), self._wait)
+               for camera in self._cameras.values()}
+        return min((camera for camera in due if due[camera] is not None), key=due.get,
+                   default=None)
+
+    def _start(self, camera, time):
+        callers, waited = camera.begin(time)
+        self._longest_wait = max(self._longest_wait, waited)
         self._number += 1
-        self._run = _Run(self._number, self._newest, time, callers)
-        return [StartRun(self._number, self._newest.stamp, self._newest.image)]
+        self._runs[self._number] = _Run(camera, camera.newest, time, callers)
+        return StartRun(self._number, camera.newest.stamp, camera.newest.image)
 
     def _run_finished(self, event):
-        run = self._run
-        if run is None or run.number != event.run:
+        run = self._runs.pop(event.run, None)
+        if run is None:
             return []  # of before a reset
-        self._run = None
         self._counts['runs'] += 1
+        run.camera.counts['runs'] += 1
         self._error = event.error if event.detections is None else ''
         if event.detections is None:
             self._counts['failures'] += 1
@@ -240,9 +236,11 @@ class DetectionSession:
     def _publish(self, run, event):
         self._latency = event.time - run.begun
         seconds, nanoseconds = divmod(run.image.stamp, SECOND)
-        return [PublishDetections(run.image.stamp, run.image.image, event.detections), *_answers(
-            run.callers, True, f'stamp={seconds}.{nanoseconds:09d} '
-            f'detections={len(event.detections)} latency_ms={self._latency / 1e6:.1f}')]
+        return [PublishDetections(run.image.stamp, run.image.image, event.detections,
+                                  run.camera.name),
+                *_answers(run.callers, True, f'stamp={seconds}.{nanoseconds:09d} '
+                          f'detections={len(event.detections)} '
+                          f'latency_ms={self._latency / 1e6:.1f}')]
 
     def _say(self, time):
         if self._said_at is not None and time - self._said_at < REPEAT:
@@ -251,8 +249,11 @@ class DetectionSession:
         return [Warn(f'cannot detect: {self._error}')]
 
     def _reset(self, event):
-        callers = self._run.callers if self._run is not None else []
-        self._forget()
+        callers = [caller for run in self._runs.values() for caller in run.callers]
+        self._runs.clear()
+        for camera in self._cameras.values():
+            callers += camera.dismiss()
+            camera.forget()
         self._error = ''
         return _answers(callers, False, 'the detector was deactivated')
 
@@ -262,8 +263,8 @@ class DetectionSession:
         self.parameters = event.parameters
         if all(getattr(event.parameters, name) == getattr(self._loaded, name) for name in LOADED):
             self._loaded = event.parameters  # with other classes, perhaps
-        if self._heard_at is None:
-            self._heard_at = event.time
+        for camera in self._cameras.values():
+            camera.wait_from(event.time)
         return self._continue(event.time)
 
     def _weights_set(self, event):
@@ -274,7 +275,7 @@ class DetectionSession:
         self._loading -= 1
         self._weights_error = event.error
         if not event.error:
-            self._loaded = event.parameters
+            self._loaded, self._together = event.parameters, event.together
             return [Warn('the weights that were set are used from now on', 'info')]
         actions = [Warn(f'the weights that were set are not used: {event.error}', 'error')]
         if not self._loading:  # else others were set meanwhile
@@ -285,26 +286,41 @@ class DetectionSession:
     # Health
 
     def _tick(self, event):
-        if self._heard_at is None:
-            self._heard_at = event.time
-        usual = statistics.median(self._intervals) if self._intervals else 0
-        level, warnings, silent = 'warning', [], event.time - self._heard_at
-        if silent <= max(SILENCE, INTERVALS_OF_SILENCE * usual):
-            if self._weights_error:
-                message = f'the weights that were set are not used: {self._weights_error}'
-            elif self._error:
-                message = f'the last run failed: {self._error}'
-            elif self._newest is not None and self._why_not(self._newest.time):
-                message = f'images are {self._age(self._newest.time):.1f} s old when they come'
-            else:
-                level, message = 'ok', 'ready'
-        else:
-            message, warnings = self._silence.report(event.senders, silent)
-        return [*warnings, Report(level, message, {
+        missed, warnings, senders = [], [], dict(event.senders)
+        for name, camera in self._cameras.items():
+            camera.wait_from(event.time)
+            message, said = camera.silent(event.time, senders.get(name, ()))
+            missed += [camera.of(message)] * bool(message)
+            warnings += said
+        message = '; '.join(missed) or self._complaint()
+        return [*warnings, Report('warning' if message else 'ok', message or 'ready',
+                                  self._values())]
+
+    def _complaint(self) -> str:
+        """Return what is wrong while images come."""
+        if self._weights_error:
+            return f'the weights that were set are not used: {self._weights_error}'
+        if self._error:
+            return f'the last run failed: {self._error}'
+        return '; '.join(
+            camera.of(f'images are {camera.age(camera.newest.time):.1f} s old when they come')
+            for camera in self._cameras.values()
+            if camera.newest is not None and self._why_not(camera, camera.newest.time))
+
+    def _values(self) -> dict:
+        shared = all(camera.shared for camera in self._cameras.values())
+        values = {
             'mode': self.parameters.mode,
             **{name: self._counts[name] for name in ('images', 'old_images', 'runs', 'failures')},
-            'age_counts_from': 'stamp' if self._shared else 'arrival',
-            'latency_ms': round(self._latency / 1e6, 1)})]
+            'age_counts_from': 'stamp' if shared else 'arrival',
+            'latency_ms': round(self._latency / 1e6, 1)}
+        if len(self._cameras) > 1:
+            values['longest_wait_ms'] = round(self._longest_wait / 1e6, 1)
+            self._longest_wait = 0
+            for name, camera in self._cameras.items():
+                values.update({f'{count}.{name}': camera.counts[count]
+                               for count in ('images', 'runs')})
+        return values
 
     _HANDLERS = {
         ImageArrived: _image_arrived, Asked: _asked, RunFinished: _run_finished, Reset: _reset,

@@ -7,7 +7,7 @@ clock the camera has; it is what pairs images with detections.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,11 +37,12 @@ class Tick:
     """
     Time goes on, about once per second; the answer is a `Report`.
 
-    senders: the names of the nodes that publish the images which are to come.
+    senders: the names of the nodes that publish the images which are to come; for the detection
+    session by camera.
     """
 
     time: int
-    senders: Sequence[str] = ()
+    senders: Sequence[str] | Mapping[str, Sequence[str]] = ()
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,15 @@ class ImageArrived:
 
     The tracking session takes an array, uint8 (H, W, 3) BGR or (H, W) grey; the detection session
     hands on whatever it got, for a detector that decodes it.  `clock` is what the clock of the
-    stamps, as far as this host knows it, showed at `time`; None for unknown.
+    stamps, as far as this host knows it, showed at `time`; None for unknown.  `camera` is one of
+    several that a detector looks at.
     """
 
     time: int
     stamp: int
     image: Any
     clock: int | None = None
+    camera: str = ''
 
 
 # Events of the tracking session
@@ -128,10 +131,16 @@ class TracksPublished:
 
 @dataclass(frozen=True)
 class Asked:
-    """Somebody asks for a detection; `caller` is who to answer, and only handed back."""
+    """
+    Somebody asks for a detection; `caller` is who to answer, and only handed back.
+
+    urgent: whether an object is lost, or there is none; not so when it is time to look again.
+    """
 
     time: int
     caller: Any
+    camera: str = ''
+    urgent: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +163,16 @@ class WeightsSet:
 
 @dataclass(frozen=True)
 class WeightsLoaded:
-    """The weights of these parameters are used from now on, unless there is an `error`."""
+    """
+    The weights of these parameters are used from now on, unless there is an `error`.
+
+    together: on how many images of several cameras they run at once.
+    """
 
     time: int
     parameters: Any
     error: str = ''
+    together: int = 1
 
 
 # Events of the camera session
@@ -293,10 +307,15 @@ class PublishTracks:
 
 @dataclass(frozen=True)
 class Request:
-    """Ask the detector; its answer comes back as `Answered` with this ticket."""
+    """
+    Ask the detector; its answer comes back as `Answered` with this ticket.
+
+    urgent: whether it comes before those of other cameras that are not.
+    """
 
     ticket: int
     reason: str
+    urgent: bool = True
 
 
 @dataclass(frozen=True)
@@ -311,7 +330,11 @@ class Cancel:
 
 @dataclass(frozen=True, eq=False)
 class StartRun:
-    """Run the CNN on an image; the result comes back as `RunFinished` with this number."""
+    """
+    Run the CNN on an image; the result comes back as `RunFinished` with this number.
+
+    Those that are wanted at once are to run together.
+    """
 
     run: int
     stamp: int
@@ -320,11 +343,12 @@ class StartRun:
 
 @dataclass(frozen=True, eq=False)
 class PublishDetections:
-    """Publish what a run found, with the header of its image."""
+    """Publish what a run found on an image of a camera, with the header of the image."""
 
     stamp: int
     image: Any
     detections: Detections
+    camera: str = ''
 
 
 @dataclass(frozen=True)

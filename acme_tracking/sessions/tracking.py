@@ -30,7 +30,7 @@ from acme_tracking.sessions.events import (
     Warn,
 )
 from acme_tracking.sessions.silence import Silence
-from acme_tracking.tracking.policy import REASONS
+from acme_tracking.tracking.policy import REASONS, ROUTINE
 from acme_tracking.tracking.track import State
 from acme_tracking.tracking.tracker import (
     AHEAD,
@@ -212,7 +212,8 @@ class TrackingSession:
         self._ticket += 1
         self._pending = self._ticket
         self._requests[request.reason] += 1
-        return [*actions, Request(self._ticket, request.reason)]
+        return [*actions, Request(self._ticket, request.reason,
+                                  request.reason not in ROUTINE)]
 
     def _cancel(self):
         if self._pending is None:

@@ -12,6 +12,8 @@ UNEXPLAINED_MOTION = 'unexplained_motion'
 NEWCOMERS_DUE = 'newcomers_due'
 EVERY_NTH_IMAGE = 'every_nth_image'
 REASONS = (NOTHING_TO_TRACK, LOW_CONFIDENCE, UNEXPLAINED_MOTION, NEWCOMERS_DUE, EVERY_NTH_IMAGE)
+# Nothing is lost by then: those of other cameras that are at a loss come first.
+ROUTINE = NEWCOMERS_DUE, EVERY_NTH_IMAGE
 # The wait between detections in vain is doubled so many times at most.
 LONGEST_WAIT = 6
 

@@ -35,11 +35,14 @@ class Runtime(Protocol):
     classes: the names that its labels are indices of.
     input_size: side of the square whose area images are resized to unless told otherwise, pixels.
     device: where it runs, as torch names devices.
+    together: how many images of several cameras one call should get: one where a batch takes as
+    long as its images one after the other.
     """
 
     classes: tuple[str, ...]
     input_size: int
     device: str
+    together: int
 
     def size(self, width: int, height: int, side: int) -> tuple[int, int]:
         """Return the (width, height) to resize an image to when it shall have `side` ** 2."""

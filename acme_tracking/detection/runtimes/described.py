@@ -20,7 +20,7 @@ MAXIMUM_BYTES = 2 ** 30
 class Described:
     """A network of somebody else; see `Runtime`."""
 
-    device = 'cpu'
+    device, together = 'cpu', 1
 
     def __init__(self, model, description: Description, half=True, threads=None):
         """Compile a model of OpenVINO; ValueError when it is not as described."""

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from acme_tracking.detection.heads import detr, rtdetr
-from acme_tracking.detection.runtimes.torch import fast_type
+from acme_tracking.detection.runtimes.torch import fast_type, TOGETHER
 from acme_tracking.labels import CLASSES
 from acme_tracking.weights_files import CheckpointError
 import numpy as np
@@ -22,7 +22,8 @@ class HuggingFace:
         """
         if threads:
             torch.set_num_threads(threads)
-        self.device, self._name = device, model.config.model_type
+        self.device, self.together = device, 1 if device == 'cpu' else TOGETHER
+        self._name = model.config.model_type
         self._dtype = fast_type(device) if half else torch.float32
         self._model = model.eval().to(device, self._dtype)
         names = [name.lower() for _, name in sorted(model.config.id2label.items())]

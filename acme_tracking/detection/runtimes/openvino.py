@@ -20,7 +20,7 @@ TRIAL = 1, 64, 64, 3  # images that a file is tried with
 class OpenVino:
     """A network that was exported from a checkpoint; see `Runtime`."""
 
-    device = 'cpu'
+    device, together = 'cpu', 1
 
     def __init__(self, model, specification: Specification, half=True, threads=None):
         """Compile a model of OpenVINO; ValueError when it gives something else."""

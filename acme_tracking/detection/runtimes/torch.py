@@ -7,7 +7,10 @@ from acme_tracking.detection.runtimes.processor import has_bfloat16
 from acme_tracking.detection.views import input_size
 import torch
 
-GRAPHS = 4  # input sizes that are kept ready on CUDA; each holds the memory of a run
+# A GPU takes hardly longer for a few small images than for one, a CPU so many times as long.
+TOGETHER = 4
+# Shapes of a batch that are kept ready on CUDA; each holds the memory of a run.
+GRAPHS = 2 * TOGETHER
 
 
 class Torch:
@@ -23,7 +26,7 @@ class Torch:
         if threads:
             torch.set_num_threads(threads)
         self.classes, self.input_size = specification.classes, specification.input_size
-        self.device = device
+        self.device, self.together = device, 1 if device == 'cpu' else TOGETHER
         self._dtype = fast_type(device) if half else torch.float32
         self.network = network.eval().to(device, self._dtype, memory_format=torch.channels_last)
         self._whole = EndToEnd(self.network, specification, self._dtype).to(device)

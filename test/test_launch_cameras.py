@@ -1,0 +1,90 @@
+"""The launch file of several cameras: what it starts, and a real run of two."""
+import importlib.util
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('launch_ros', reason='launch_ros is not on PyPI: needs a ROS installation')
+
+FILE = Path(__file__).resolve().parent.parent / 'launch' / 'cameras.launch.py'
+TWO = """
+/**/detector: {ros__parameters: {cameras: [front, /rear]}}
+/**/camera: {ros__parameters: {source: synthetic, rate: 5.0, width: 320}}
+"""
+
+
+@pytest.fixture
+def module():
+    """Return the launch file as a module."""
+    specification = importlib.util.spec_from_file_location('cameras_launch', FILE)
+    found = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(found)
+    return found
+
+
+def started(module, **arguments):
+    """Return what is included with these arguments, as dictionaries of text."""
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update(
+        {name: default for name, (default, _) in module.ARGUMENTS.items()} | arguments)
+    return [dict(include.launch_arguments) for group in module.start(context)
+            for include in group.get_sub_entities()
+            if type(include).__name__ == 'IncludeLaunchDescription']
+
+
+def test_each_camera_has_a_graph_and_all_share_a_detector(module, tmp_path):
+    (tmp_path / 'two.yaml').write_text(TWO)
+    found = started(module, params_file=str(tmp_path / 'two.yaml'), namespace='car',
+                    detector_host='remote')
+    assert [(one['namespace'], one['camera'], one['tracker'], one['detector'])
+            for one in found] == [('car/front', 'true', '', 'false'),
+                                  ('/rear', 'true', '', 'false'),
+                                  ('car', 'false', 'false', 'true')]
+    assert {(one['params_file'], one['detector_host']) for one in found} == {
+        (str(tmp_path / 'two.yaml'), 'remote')}
+
+
+@pytest.mark.parametrize('content, words', [
+    ('{}', 'the detector has no cameras'), ('text', 'must be a ROS parameters file'),
+    ('/**/detector: {ros__parameters: {cameras: [a b]}}', "got 'a b'")])
+def test_a_file_without_cameras_is_named(module, tmp_path, content, words):
+    (tmp_path / 'file.yaml').write_text(content)
+    with pytest.raises(ValueError, match=words):
+        started(module, params_file=str(tmp_path / 'file.yaml'))
+    with pytest.raises(FileNotFoundError, match='params_file:=/nowhere'):
+        started(module, params_file='/nowhere')
+
+
+def test_two_cameras_are_tracked_and_end_with_ctrl_c(graph, tmp_path):
+    from vision_msgs.msg import Detection2DArray
+
+    (tmp_path / 'two.yaml').write_text(TWO)
+    received = {}
+    for topic in '/car/front/tracks', '/rear/tracks', '/car/front/detections', '/rear/detections':
+        graph.node.create_subscription(
+            Detection2DArray, topic,
+            lambda message, topic=topic: received.update({topic: message}), 10)
+    script = ('import sys; from launch import LaunchDescription, LaunchService; '
+              'from launch.actions import IncludeLaunchDescription as Include; '
+              'service = LaunchService(); '
+              'service.include_launch_description(LaunchDescription([Include(sys.argv[1], '
+              'launch_arguments=[a.split(":=", 1) for a in sys.argv[2:]])])); '
+              'sys.exit(service.run())')
+    with subprocess.Popen(
+            [sys.executable, '-c', script, str(FILE), f'params_file:={tmp_path / "two.yaml"}',
+             'namespace:=car'], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True) as process:
+        try:
+            graph.wait_until(lambda: len(received) == 4)
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert output.count('process has finished cleanly') == 5, output
+    assert 'Traceback' not in output, output

@@ -54,23 +54,36 @@ def add_arguments(parser) -> None:
                         '(default: %(default)s)')
     parser.add_argument('--classes', nargs='+', default=(), type=class_name, metavar='NAME',
                         help='classes that count (default: all of the truth)')
-    parser.add_argument('--images', default='', metavar='TOPIC',
-                        help='images, where a bag has those of several cameras')
     parser.add_argument('--truth', default='', metavar='TOPIC|FILE', help='ground truth '
                         '(default: ground_truth beside the images), or a file of it in the folder '
                         'of the bag or elsewhere: MOTChallenge, KITTI tracking, or COCO with '
                         'track ids')
+    add_node_arguments(parser)
+    parser.add_argument('--jobs', type=int, default=0, metavar='N',
+                        help='bags at a time (default: one per core)')
+    parser.add_argument('--detections', type=Path, metavar='FOLDER',
+                        help='where detections are kept, to be shared among runs '
+                        '(default: RUN/detections)')
+
+
+def add_node_arguments(parser) -> None:
+    """Describe the arguments that say what the nodes see, and their parameters."""
+    parser.add_argument('--images', default='', metavar='TOPIC',
+                        help='images, where a bag has those of several cameras')
     parser.add_argument('--params-file', type=Path, metavar='YAML',
                         help='parameters of tracker and detector (default: config/tracking.yaml)')
     parser.add_argument('--weights', type=Path, metavar='CHECKPOINT', help='weights of the '
                         "detector, which win over the file's (default: the package's own)")
     parser.add_argument('--set', nargs='+', default=(), metavar='NAME=VALUE', dest='changes',
                         help='parameters of the tracker, or detector.NAME, that win over the file')
-    parser.add_argument('--jobs', type=int, default=0, metavar='N',
-                        help='bags at a time (default: one per core)')
-    parser.add_argument('--detections', type=Path, metavar='FOLDER',
-                        help='where detections are kept, to be shared among runs '
-                        '(default: RUN/detections)')
+
+
+def node_parameters(arguments):
+    """Return the parameters of tracker and detector that the arguments ask for."""
+    changes = list(arguments.changes)
+    if arguments.weights:
+        changes.append(f'detector.weights={json.dumps(str(arguments.weights))}')
+    return read_parameters(arguments.params_file, changes)
 
 
 def _add_surroundings(parser, defaults):
@@ -93,10 +106,7 @@ def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
     if arguments.view:
         _check_view(arguments.view)
-    changes = list(arguments.changes)
-    if arguments.weights:
-        changes.append(f'detector.weights={json.dumps(str(arguments.weights))}')
-    tracker, detector = read_parameters(arguments.params_file, changes)
+    tracker, detector = node_parameters(arguments)
     settings = Settings(
         modes=tuple(modes(arguments)), every=arguments.every,
         minimum_score=arguments.minimum_score, classes=tuple(arguments.classes),

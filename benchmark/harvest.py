@@ -1,0 +1,101 @@
+"""
+Measures whether a detector becomes better on a camera by what was harvested of its recordings.
+
+The first half of a sequence becomes a bag, of which images are harvested; a person is replaced by
+the truth of the sequence, which takes the place of the pre-labels.  The shipped weights are
+trained on them for some minutes, and, to compare with, on the pre-labels as they are, and on as
+many evenly spread images of the same half with their truth.  AP50 is that on the second half, by
+class and as one class, and on other banks (--also), where it shows what was forgotten.  The last
+line is JSON.
+
+    .venv/bin/python benchmark/harvest.py highway-day --also street_val.json
+"""
+import argparse
+import json
+from pathlib import Path
+
+from acme_tracking.cli import main as acme_tracking
+from acme_tracking.evaluation.harvest import BANK
+from acme_tracking.evaluation.sequences import image_paths, mot_image_folder
+from acme_tracking.evaluation.truth_files import mot_truth
+from acme_tracking.share import shipped_weights
+from acme_tracking.training.data import Bank, LabelledImage, read
+from acme_tracking.training.data.converting import to_coco
+from acme_tracking.training.data.images import image_size
+import numpy as np
+
+
+def main():
+    """Harvest, correct, train, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('sequence', type=Path, help='MOTChallenge folder')
+    parser.add_argument('--out', type=Path, default=Path('out/benchmark/harvest'))
+    parser.add_argument('--count', type=int, default=40)
+    parser.add_argument('--apart', default='0.3')
+    parser.add_argument('--minutes', default='5')
+    parser.add_argument('--keep', default='0.5')
+    parser.add_argument('--also', action='append', default=[], metavar='BANK')
+    arguments = parser.parse_args()
+    paths = image_paths(arguments.sequence / mot_image_folder(arguments.sequence))
+    truth = mot_truth(arguments.sequence / 'gt' / 'gt.txt', len(paths))
+    out, half = arguments.out, len(paths) // 2
+    call('bag', 'make', arguments.sequence, out / 'bag', '--count', half)
+    call('harvest', out / 'bag', '--out', out / 'harvest', '--count', arguments.count,
+         '--apart', arguments.apart)
+    harvested = read(out / 'harvest' / BANK)
+    write(out / 'corrected.json', [corrected(image, truth) for image in harvested.images])
+    even = np.linspace(0, half - 1, len(harvested)).round().astype(int)
+    write(out / 'even.json', [labelled(paths[index], truth[index]) for index in even])
+    write(out / 'second_half.json', map(labelled, paths[half:], truth[half:]))
+    found = {'shipped': shipped_weights()}
+    for name, bank in (('corrected', out / 'corrected.json'),
+                       ('pre-labels as they are', out / 'harvest' / BANK),
+                       ('evenly spread', out / 'even.json')):
+        found[name] = out / name / 'detector.safetensors'
+        call('train', 'detector', '--data', bank, '--start', 'shipped', '--minutes',
+             arguments.minutes, '--keep', arguments.keep, '--threads', 1, '--out', out / name)
+    banks = [out / 'second_half.json', *map(Path, arguments.also)]
+    figures = {name: {bank.stem: scores(weights, bank, out / 'scores' / f'{name}-{bank.stem}')
+                      for bank in banks} for name, weights in found.items()}
+    for name, by_bank in figures.items():
+        print(f'{name:<24}' + ', '.join(f'{bank} {one["ap50"]:.3f} (as one class {one["any"]:.3f})'
+                                        for bank, one in by_bank.items()))
+    print(json.dumps({'images': len(harvested), 'ap50': figures}))
+
+
+def call(*words):
+    """Run a verb; end when it fails."""
+    if acme_tracking([str(word) for word in words]):
+        raise SystemExit(1)
+
+
+def labelled(path, objects):
+    """Return an image with its truth, Detections of which a score of 0 is to be ignored."""
+    return LabelledImage.of(path, image_size(path), list(zip(
+        objects.boxes, objects.labels.tolist(), (objects.scores == 0).tolist())))
+
+
+def corrected(image, truth):
+    """Return a harvested image with the truth in place of its pre-labels."""
+    number = int(image.path.stem.rpartition('-')[2])
+    return labelled(image.path, truth[number - 1])
+
+
+def write(path, images):
+    """Write images as a bank."""
+    to_coco(Bank(path, 'coco', list(images)), path)
+
+
+def scores(weights, bank, out):
+    """Return AP50 of weights on a bank: mean over classes, of each, and of vehicles as one."""
+    found = {}
+    for name, options in (('by_class', ()), ('any', ('--any',))):
+        call('evaluate', 'detector', '--val', bank, '--weights', weights, '--threads', 1, '--out',
+             out / name, *options)
+        found[name] = json.loads((out / name / 'metrics.json').read_text())
+    return {'ap50': found['by_class']['ap50'], 'any': found['any']['ap50'],
+            'classes': {name: one['ap50'] for name, one in found['by_class']['per_class'].items()}}
+
+
+if __name__ == '__main__':
+    main()

@@ -15,14 +15,21 @@ import json
 from pathlib import Path
 
 from acme_tracking.cli import main as acme_tracking
+from acme_tracking.cli.evaluate_detector import some
+from acme_tracking.detection.detector import Detector
+from acme_tracking.detection.options import SCORE_THRESHOLD
 from acme_tracking.evaluation.harvest import BANK
 from acme_tracking.evaluation.sequences import image_paths, mot_image_folder
 from acme_tracking.evaluation.truth_files import mot_truth
+from acme_tracking.metrics.average_precision import LOWEST_SCORE, Score
 from acme_tracking.share import shipped_weights
 from acme_tracking.training.data import Bank, LabelledImage, read
 from acme_tracking.training.data.converting import to_coco
 from acme_tracking.training.data.images import image_size
 import numpy as np
+from tqdm import tqdm
+
+ALSO = 150  # images of other banks at the most
 
 
 def main():
@@ -43,23 +50,26 @@ def main():
     call('harvest', out / 'bag', '--out', out / 'harvest', '--count', arguments.count,
          '--apart', arguments.apart)
     harvested = read(out / 'harvest' / BANK)
-    write(out / 'corrected.json', [corrected(image, truth) for image in harvested.images])
+    banks = out / 'banks'
+    write(banks / 'corrected.json', [corrected(image, truth) for image in harvested.images])
     even = np.linspace(0, half - 1, len(harvested)).round().astype(int)
-    write(out / 'even.json', [labelled(paths[index], truth[index]) for index in even])
-    write(out / 'second_half.json', map(labelled, paths[half:], truth[half:]))
+    write(banks / 'even.json', [labelled(paths[index], truth[index]) for index in even])
+    write(banks / 'second_half.json', map(labelled, paths[half:], truth[half:]))
     found = {'shipped': shipped_weights()}
-    for name, bank in (('corrected', out / 'corrected.json'),
+    for name, bank in (('corrected', banks / 'corrected.json'),
                        ('pre-labels as they are', out / 'harvest' / BANK),
-                       ('evenly spread', out / 'even.json')):
+                       ('evenly spread', banks / 'even.json')):
         found[name] = out / name / 'detector.safetensors'
         call('train', 'detector', '--data', bank, '--start', 'shipped', '--minutes',
              arguments.minutes, '--keep', arguments.keep, '--threads', 1, '--out', out / name)
-    banks = [out / 'second_half.json', *map(Path, arguments.also)]
-    figures = {name: {bank.stem: scores(weights, bank, out / 'scores' / f'{name}-{bank.stem}')
-                      for bank in banks} for name, weights in found.items()}
+    judges = [read(banks / 'second_half.json'), *(some(read(bank, 'val'), ALSO)
+                                                  for bank in arguments.also)]
+    figures = {name: {bank.name: scores(weights, bank) for bank in judges}
+               for name, weights in found.items()}
     for name, by_bank in figures.items():
-        print(f'{name:<24}' + ', '.join(f'{bank} {one["ap50"]:.3f} (as one class {one["any"]:.3f})'
-                                        for bank, one in by_bank.items()))
+        print(f'{name:<24}' + ', '.join(
+            f'{bank} {one["ap50"]:.3f} (as one class {one["as_one"]:.3f})'
+            for bank, one in by_bank.items()))
     print(json.dumps({'images': len(harvested), 'ap50': figures}))
 
 
@@ -86,15 +96,17 @@ def write(path, images):
     to_coco(Bank(path, 'coco', list(images)), path)
 
 
-def scores(weights, bank, out):
+def scores(weights, bank):
     """Return AP50 of weights on a bank: mean over classes, of each, and of vehicles as one."""
-    found = {}
-    for name, options in (('by_class', ()), ('any', ('--any',))):
-        call('evaluate', 'detector', '--val', bank, '--weights', weights, '--threads', 1, '--out',
-             out / name, *options)
-        found[name] = json.loads((out / name / 'metrics.json').read_text())
-    return {'ap50': found['by_class']['ap50'], 'any': found['any']['ap50'],
-            'classes': {name: one['ap50'] for name, one in found['by_class']['per_class'].items()}}
+    detector = Detector.from_checkpoint(weights, score_threshold=LOWEST_SCORE, threads=1)
+    by_class, as_one = Score(), Score(any_vehicle=True)
+    for sample in tqdm(bank, unit='image', desc=f'{weights.parent.name} on {bank.name}'):
+        found = detector(sample.image)
+        for score in by_class, as_one:
+            score.add(found, sample.boxes, sample.labels, sample.ignored, sample.labelled)
+    summary = by_class.summary(SCORE_THRESHOLD)
+    return {'ap50': summary['ap50'], 'as_one': as_one.summary(SCORE_THRESHOLD)['ap50'],
+            'classes': {name: one['ap50'] for name, one in summary['per_class'].items()}}
 
 
 if __name__ == '__main__':

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, ExitStack
 from dataclasses import replace
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 import re
 import struct
 
+from acme_tracking.bags.remote import is_remote, local_bag
 from acme_tracking.bags.topics import (
     COMPRESSED,
     DETECTIONS,
@@ -43,18 +44,25 @@ ZSTD = b'\x28\xb5\x2f\xfd'
 _log = logging.getLogger(__name__)
 
 
+def name_of(bag) -> str:
+    """Return what a bag is called, which need not be there."""
+    if is_remote(bag):
+        path = PurePosixPath(str(bag))
+        return path.stem if path.suffix in SUFFIXES else path.name
+    return Path(bag).stem if Path(bag).is_file() else Path(bag).resolve().name
+
+
 class BagReader:
     """
     Reads a bag, as a context manager: a folder, with or without its metadata.yaml, or a file.
 
-    Raises FileNotFoundError for a missing bag, and ValueError, from any call, for one that is
-    truncated or damaged.
+    One with a URL is fetched (see `remote`); path: where it lies.  Raises FileNotFoundError for a
+    missing bag, and ValueError, from any call, for one that is truncated or damaged.
     """
 
     def __init__(self, path):
         """Prepare to read a bag; of a folder without metadata.yaml, the files in it."""
-        self.path = Path(path)
-        self.name = self.path.stem if self.path.is_file() else self.path.resolve().name
+        self.path, self.name = local_bag(path), name_of(path)
         if not self.path.exists():
             raise FileNotFoundError(f'there is no bag {path}')
         parts = _parts(self.path)

@@ -14,8 +14,8 @@ import sys
 from acme_tracking.cli.arguments import class_name
 from acme_tracking.evaluation.baselines import missing_library
 from acme_tracking.evaluation.modes import MODES, PEER_MODES, TWO_PHASE
-from acme_tracking.evaluation.report import table, write_report
-from acme_tracking.evaluation.run import evaluate, METRICS, SETTINGS
+from acme_tracking.evaluation.report import table, worst_first, write_report
+from acme_tracking.evaluation.run import evaluate, METRICS, recording_of, SETTINGS
 from acme_tracking.evaluation.sequence_run import LIVE, measure_latency
 from acme_tracking.evaluation.settings import read_parameters, Settings
 from acme_tracking.evaluation.simulation import Surroundings
@@ -23,13 +23,15 @@ from acme_tracking.tracking.visual import availability
 from acme_tracking.viewer import require, SUFFIX
 
 MEASURED = 'measured'
+WORST_BAGS = 5  # that are printed; the report has all
 
 
 def add_arguments(parser) -> None:
     """Describe the arguments of the verb."""
     defaults = Settings()
     parser.add_argument('bags', nargs='+', metavar='BAG', help='rosbag2, with a topic '
-                        'ground_truth to be scored (see acme_tracking bag make)')
+                        'ground_truth to be scored (see acme_tracking bag make); or the URL of '
+                        'one, as s3://..., which is fetched')
     parser.add_argument('--out', required=True, type=Path, metavar='RUN',
                         help='folder for metrics.json, report.html and tracks; a run that was '
                         'stopped goes on')
@@ -44,8 +46,8 @@ def add_arguments(parser) -> None:
                         help='speed of playing in live mode (default: %(default)s, real time)')
     parser.add_argument('--recorded', type=Path, metavar='BAG', help='score the tracks in this '
                         'bag, recorded of a graph that the other bag was played into')
-    parser.add_argument('--view', type=Path, metavar='FILE.rrd', help='write the first mode '
-                        'on the one bag as a recording for `acme_tracking view`')
+    parser.add_argument('--view', type=Path, metavar='FILE.rrd|FOLDER', help='write the first '
+                        'mode on the one bag, or on each, as a recording for `acme_tracking view`')
     _add_surroundings(parser, defaults.surroundings)
     parser.add_argument('--every', type=float, default=defaults.every, metavar='SECONDS',
                         help='between the detections of two_phase (default: %(default)s)')
@@ -59,8 +61,11 @@ def add_arguments(parser) -> None:
                         'of the bag or elsewhere: MOTChallenge, KITTI tracking, or COCO with '
                         'track ids')
     add_node_arguments(parser)
-    parser.add_argument('--jobs', type=int, default=0, metavar='N',
-                        help='bags at a time (default: one per core)')
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument('--jobs', type=int, default=0, metavar='N',
+                       help='bags at a time (default: one per core)')
+    where.add_argument('--dask', default='', metavar='ADDRESS', help='of the scheduler of a Dask '
+                       'cluster, as tcp://HOST:8786, whose workers evaluate the bags')
     parser.add_argument('--detections', type=Path, metavar='FOLDER',
                         help='where detections are kept, to be shared among runs '
                         '(default: RUN/detections)')
@@ -116,9 +121,15 @@ def run(arguments) -> int:
         latency(arguments, settings), arguments.jitter, arguments.lost_answers,
         tuple(arguments.away), 1e-3 * arguments.image_ms))
     metrics = evaluate(arguments.bags, settings, arguments.out, arguments.jobs,
-                       arguments.detections, arguments.recorded, arguments.view)
-    report = write_report(arguments.out)
+                       arguments.detections, arguments.recorded, arguments.view, arguments.dask)
+    recordings = {name: recording_of(arguments.view, name) for name in metrics['bags']
+                  } if arguments.view else {}
+    report = write_report(arguments.out, recordings)
     print(table(metrics['modes']))
+    worst = worst_first(metrics)
+    if len(worst) > 1:
+        print(f'\nThe worst bags, {metrics["mode"]}:\n'
+              + table(dict(list(worst.items())[:WORST_BAGS])))
     print(f'\nSee {report} and {arguments.out / METRICS}.')
     return 0
 
@@ -126,10 +137,13 @@ def run(arguments) -> int:
 def _check_view(path):
     """Raise ValueError or OSError, before the work, for what could not be written or shown."""
     require()
-    if path.suffix != SUFFIX:
-        raise ValueError(f'--view must be a file that ends in {SUFFIX}, got {path}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    if path.suffix == SUFFIX:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    elif path.suffix:
+        raise ValueError(f'--view must be a file that ends in {SUFFIX}, or a folder, got {path}')
+    else:
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def modes(arguments) -> list[str]:

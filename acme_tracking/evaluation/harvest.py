@@ -105,10 +105,10 @@ def harvest(path, settings: Settings, out, count: int, apart: float,
                                                        for stamp in stamps},
                                 settings.tracker.request_confidence)
         worth = [stamp for stamp in stamps if doubts[stamp].reasons]
-        chosen = spread(np.array([looks[stamp] for stamp in worth]),
-                        np.array([stamp - stamps[0] for stamp in worth]) * 1e-9,
-                        [doubts[stamp].reasons.total() for stamp in worth], count, apart)
-        chosen = sorted(worth[index] for index in chosen)
+        indices = spread(np.array([looks[stamp] for stamp in worth]),
+                         np.array(worth, dtype=np.int64),
+                         [doubts[stamp].reasons.total() for stamp in worth], count, apart)
+        chosen = sorted(worth[index] for index in indices)
         _write(out, bag, topic, images.times, {stamp: doubts[stamp] for stamp in chosen})
     return Harvest(len(stamps), len(worth), len(chosen), sum(
         (Counter(set(doubts[stamp].reasons)) for stamp in chosen), Counter()))
@@ -183,16 +183,18 @@ def look_of(image: np.ndarray) -> np.ndarray:
     return cells.ravel().astype(np.float32)
 
 
-def spread(looks: np.ndarray, seconds: np.ndarray, doubts, count: int, apart: float) -> list[int]:
+def spread(looks: np.ndarray, stamps: np.ndarray, doubts, count: int, apart: float) -> list[int]:
     """
     Return the indices of at most `count` images, in the order in which they were chosen.
 
-    The first has most doubts; each further one is the farthest, by its look (N, D), from all that
-    were chosen, times the root of its doubts (N,), among those that are `apart` seconds from them.
-    What looks exactly like one of them is not chosen.
+    looks: (N, D); stamps: (N,), nanoseconds; doubts: (N,), how many; apart: seconds.
+
+    The first has most doubts; each further one is the farthest, by its look, from all that were
+    chosen, times the root of its doubts, among those that are `apart` from them.  What looks
+    exactly like one of them is not chosen.
     """
-    weight, far = np.sqrt(np.asarray(doubts, float)), np.ones(len(seconds))
-    free, chosen = np.ones(len(seconds), dtype=bool), []
+    weight, far = np.sqrt(np.asarray(doubts, float)), np.ones(len(stamps))
+    free, chosen = np.ones(len(stamps), dtype=bool), []
     while len(chosen) < count:
         value = np.where(free, far * weight, 0)
         best = int(value.argmax()) if len(value) else 0
@@ -200,7 +202,7 @@ def spread(looks: np.ndarray, seconds: np.ndarray, doubts, count: int, apart: fl
             break
         distance = np.linalg.norm(looks - looks[best], axis=1)
         far = np.minimum(far, distance) if chosen else distance
-        free &= np.abs(seconds - seconds[best]) >= apart
+        free &= np.abs(stamps - stamps[best]) >= round(apart * 1e9)
         free[best] = False
         chosen.append(best)
     return chosen

@@ -158,7 +158,8 @@ def _run_there(messages, known, bag, settings, out, *others):
     _claim(out, settings)
     differ = differences(versions(), known)
     if differ:
-        raise ValueError(f'{platform.node()} would compute other figures: {"; ".join(differ)}')
+        raise ValueError(f'{platform.node()} would compute other figures: '
+                         f'{"; ".join(differ[:3])}')
     _run_here(messages, bag, settings, out, *others)
 
 

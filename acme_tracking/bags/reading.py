@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import re
 import struct
 
-from acme_tracking.bags.remote import is_remote, local_bag
+from acme_tracking.bags.remote import is_remote
 from acme_tracking.bags.topics import (
     COMPRESSED,
     DETECTIONS,
@@ -56,13 +56,13 @@ class BagReader:
     """
     Reads a bag, as a context manager: a folder, with or without its metadata.yaml, or a file.
 
-    One with a URL is fetched (see `remote`); path: where it lies.  Raises FileNotFoundError for a
-    missing bag, and ValueError, from any call, for one that is truncated or damaged.
+    Raises FileNotFoundError for a missing bag, and ValueError, from any call, for one that is
+    truncated or damaged.
     """
 
     def __init__(self, path):
         """Prepare to read a bag; of a folder without metadata.yaml, the files in it."""
-        self.path, self.name = local_bag(path), name_of(path)
+        self.path, self.name = Path(path), name_of(path)
         if not self.path.exists():
             raise FileNotFoundError(f'there is no bag {path}')
         parts = _parts(self.path)

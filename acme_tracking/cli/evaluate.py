@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 import sys
 
+from acme_tracking.bags.remote import local_bag
 from acme_tracking.cli.arguments import class_name
 from acme_tracking.evaluation.baselines import missing_library
 from acme_tracking.evaluation.modes import MODES, PEER_MODES, TWO_PHASE
@@ -174,6 +175,6 @@ def latency(arguments, settings: Settings) -> float:
                              f'{arguments.latency!r}') from error
     if (arguments.out / SETTINGS).is_file():
         return json.loads((arguments.out / SETTINGS).read_text())['surroundings']['latency']
-    measured = measure_latency(arguments.bags[0], settings)
+    measured = measure_latency(local_bag(arguments.bags[0]), settings)
     print(f'The detector takes {measured:.3f} s here.')
     return measured

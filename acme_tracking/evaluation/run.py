@@ -25,7 +25,7 @@ import platform
 import time
 
 from acme_tracking.bags.reading import BagReader, name_of
-from acme_tracking.bags.remote import is_remote
+from acme_tracking.bags.remote import is_remote, local_bag
 from acme_tracking.evaluation.sequence_run import LIVE, passes, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
 from acme_tracking.evaluation.truth_files import file_beside
@@ -165,7 +165,7 @@ def _run_there(messages, known, bag, settings, out, *others):
 
 def _run_one(tell, bag, settings, out, cache, threads, recorded, view):
     """Evaluate one bag, and `tell(name, steps done, steps in all)` now and then."""
-    with BagReader(bag) as reader:
+    with BagReader(local_bag(bag)) as reader:
         topic = reader.image_topic(settings.images)
         count = next(item.count for item in reader.topics if item.name == topic)
     total, done, told = count * len(passes(settings.modes)), 0, 0.0

@@ -37,7 +37,7 @@ def main():
     parser.add_argument('--count', type=int, default=40)
     parser.add_argument('--apart', default='0.3')
     parser.add_argument('--minutes', default='5')
-    parser.add_argument('--keep', default='0.2')
+    parser.add_argument('--keep', default='0.5')
     parser.add_argument('--also', action='append', default=[], metavar='BANK')
     arguments = parser.parse_args()
     paths = image_paths(arguments.sequence / mot_image_folder(arguments.sequence))

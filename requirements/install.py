@@ -30,7 +30,7 @@ VERSION = '{}.{}'.format(*sys.version_info)
 # Words of pip and the resolver when no server answers.
 UNREACHABLE = ('connection broken by', 'ConnectionError', 'Failed to establish', 'name resolution')
 # Of pyproject.toml, what every target together needs beside ROS.
-EXTRAS = 'detect,train,evaluate,huggingface,test'
+EXTRAS = 'detect,train,evaluate,scale,huggingface,test'
 
 
 def main():

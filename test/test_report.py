@@ -1,6 +1,8 @@
 """The report: complete in itself, with the figures of metrics.json, and safe to open."""
+import copy
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -37,11 +39,30 @@ def test_one_file_holds_everything(finished):
         assert f'{metrics["modes"][mode]["hota"]:.3f}' in page
     assert 'The best peer with detections of every image, without latency: ' in page
     assert 'a&lt;b' in page and 'a<b' not in page, 'names are text'
-    for word in 'max_coast', 'rosbags', 'The life of the tracks', 'Worst moments':
+    for word in 'max_coast', 'rosbags', 'What happened', 'the worst moments':
         assert word in page
     for name in 'curves', 'cost', 'reliability', 'timeline-a<b':
         image = cv2.imread(str(finished / f'{name}.png'))
         assert image is not None and image.std() > 1
+
+
+def test_bags_are_listed_worst_first_with_what_happened_there(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / 'run')
+    metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    for name, hota in (('good', 0.9), ('bad', 0.1), ('none', None)):
+        shutil.copytree(tmp_path / 'run' / 'bags' / 'a<b', tmp_path / 'run' / 'bags' / name)
+        metrics['bags'][name] = copy.deepcopy(metrics['bags']['a<b'])
+        metrics['bags'][name]['modes']['on_demand']['hota'] = hota
+    assert list(report.worst_first(metrics)) == ['bad', 'a<b', 'good', 'none']
+    for name, words in (('metrics', metrics), ('timings', {})):
+        (tmp_path / 'run' / f'{name}.json').write_text(json.dumps(words))
+    seen = {'bad': tmp_path / 'seen' / 'bad.rrd'}
+    page = report.write_report(tmp_path / 'run', seen).read_text()
+    places = [page.index(f'id="{name}"') for name in ('bad', 'a%3Cb', 'good', 'none')]
+    assert places == sorted(places)
+    assert page.index('href="#bad"') < page.index('href="#good"')
+    assert page.count('href="../seen/bad.rrd"') == 1
+    assert f'acme_tracking view {tmp_path}/seen/bad.rrd' in page
 
 
 def test_table_in_the_terminal():

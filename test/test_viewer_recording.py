@@ -279,8 +279,11 @@ def test_a_recording_of_an_evaluation(tmp_path, monkeypatch, capsys):
     assert found[EVENTS][min(found[EVENTS])]['text'][0].startswith('CNN, nothing to track: ')
     assert all(abs(row['scalars'][0] - 100) < 1e-6 for row in found[LATENCY].values())
     capsys.readouterr()
+    assert main([*words[:-1], str(tmp_path / 'all')]) == 0
+    assert read(tmp_path / 'all' / 'bag.rrd').keys() == found.keys()
+    assert 'href="../all/bag.rrd"' in (tmp_path / 'run' / 'report.html').read_text()
     assert main([*words[:-1], str(tmp_path / 'a.txt')]) == 1
-    assert 'ends in .rrd, got' in capsys.readouterr().err
+    assert 'ends in .rrd, or a folder, got' in capsys.readouterr().err
     assert main([words[0], bag, bag, *words[2:]]) == 1
     assert 'twice' in capsys.readouterr().err
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, ExitStack
 from dataclasses import replace
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 import re
 import struct
 
+from acme_tracking.bags.remote import is_remote
 from acme_tracking.bags.topics import (
     COMPRESSED,
     DETECTIONS,
@@ -43,6 +44,14 @@ ZSTD = b'\x28\xb5\x2f\xfd'
 _log = logging.getLogger(__name__)
 
 
+def name_of(bag) -> str:
+    """Return what a bag is called, which need not be there."""
+    if is_remote(bag):
+        path = PurePosixPath(str(bag))
+        return path.stem if path.suffix in SUFFIXES else path.name
+    return Path(bag).stem if Path(bag).is_file() else Path(bag).resolve().name
+
+
 class BagReader:
     """
     Reads a bag, as a context manager: a folder, with or without its metadata.yaml, or a file.
@@ -53,8 +62,7 @@ class BagReader:
 
     def __init__(self, path):
         """Prepare to read a bag; of a folder without metadata.yaml, the files in it."""
-        self.path = Path(path)
-        self.name = self.path.stem if self.path.is_file() else self.path.resolve().name
+        self.path, self.name = Path(path), name_of(path)
         if not self.path.exists():
             raise FileNotFoundError(f'there is no bag {path}')
         parts = _parts(self.path)

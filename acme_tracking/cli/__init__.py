@@ -19,6 +19,7 @@ VERBS = {
     'evaluate': 'score tracking on bags, or with the word detector the CNN on image banks',
     'export': 'write a checkpoint of the detector as ONNX, which runs without torch',
     'explain': 'show what a CNN sees: its filters and feature maps as pictures',
+    'harvest': 'choose images of a bag that are worth labelling, with boxes to begin with',
     'repeat': 'do a live run of the tracker again, from its event log and a bag, and compare',
     'train': 'train the detector, or a classifier, on image banks',
     'view': 'show a running graph, a bag or an evaluation in a browser',

@@ -10,6 +10,13 @@ def positive(text: str) -> float:
     return value
 
 
+def not_negative(text: str) -> float:
+    """Return a finite number from 0."""
+    if not 0 <= float(text) < float('inf'):
+        raise ValueError(text)
+    return float(text)
+
+
 def share(text: str) -> float:
     """Return a number from 0 to below 1."""
     if not 0 <= float(text) < 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 import shutil
 
 from acme_tracking.bags.reading import BagReader
+from acme_tracking.bags.remote import local_bag
 from acme_tracking.bags.topics import (
     CAMERA_INFO,
     COMPRESSED,
@@ -158,7 +159,7 @@ class _Topics:
 
 def info(arguments) -> int:
     """Print the topics of a bag, and its images and truth as `evaluate` sees them."""
-    with BagReader(arguments.bag) as bag:
+    with BagReader(local_bag(arguments.bag)) as bag:
         print(f'{bag.path}: {bag.seconds:.3f} s')
         for topic in bag.topics:
             reliability = ', '.join(sorted({qos.reliability.name.lower() for qos in topic.qos}))

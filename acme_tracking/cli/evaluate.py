@@ -11,11 +11,12 @@ import json
 from pathlib import Path
 import sys
 
+from acme_tracking.bags.remote import local_bag
 from acme_tracking.cli.arguments import class_name
 from acme_tracking.evaluation.baselines import missing_library
 from acme_tracking.evaluation.modes import MODES, PEER_MODES, TWO_PHASE
-from acme_tracking.evaluation.report import table, write_report
-from acme_tracking.evaluation.run import evaluate, METRICS, SETTINGS
+from acme_tracking.evaluation.report import table, worst_first, write_report
+from acme_tracking.evaluation.run import evaluate, METRICS, recording_of, SETTINGS
 from acme_tracking.evaluation.sequence_run import LIVE, measure_latency
 from acme_tracking.evaluation.settings import read_parameters, Settings
 from acme_tracking.evaluation.simulation import Surroundings
@@ -23,13 +24,15 @@ from acme_tracking.tracking.visual import availability
 from acme_tracking.viewer import require, SUFFIX
 
 MEASURED = 'measured'
+WORST_BAGS = 5  # that are printed; the report has all
 
 
 def add_arguments(parser) -> None:
     """Describe the arguments of the verb."""
     defaults = Settings()
     parser.add_argument('bags', nargs='+', metavar='BAG', help='rosbag2, with a topic '
-                        'ground_truth to be scored (see acme_tracking bag make)')
+                        'ground_truth to be scored (see acme_tracking bag make); or the URL of '
+                        'one, as s3://..., which is fetched')
     parser.add_argument('--out', required=True, type=Path, metavar='RUN',
                         help='folder for metrics.json, report.html and tracks; a run that was '
                         'stopped goes on')
@@ -44,8 +47,8 @@ def add_arguments(parser) -> None:
                         help='speed of playing in live mode (default: %(default)s, real time)')
     parser.add_argument('--recorded', type=Path, metavar='BAG', help='score the tracks in this '
                         'bag, recorded of a graph that the other bag was played into')
-    parser.add_argument('--view', type=Path, metavar='FILE.rrd', help='write the first mode '
-                        'on the one bag as a recording for `acme_tracking view`')
+    parser.add_argument('--view', type=Path, metavar='FILE.rrd|FOLDER', help='write the first '
+                        'mode on the one bag, or on each, as a recording for `acme_tracking view`')
     _add_surroundings(parser, defaults.surroundings)
     parser.add_argument('--every', type=float, default=defaults.every, metavar='SECONDS',
                         help='between the detections of two_phase (default: %(default)s)')
@@ -54,23 +57,39 @@ def add_arguments(parser) -> None:
                         '(default: %(default)s)')
     parser.add_argument('--classes', nargs='+', default=(), type=class_name, metavar='NAME',
                         help='classes that count (default: all of the truth)')
-    parser.add_argument('--images', default='', metavar='TOPIC',
-                        help='images, where a bag has those of several cameras')
     parser.add_argument('--truth', default='', metavar='TOPIC|FILE', help='ground truth '
                         '(default: ground_truth beside the images), or a file of it in the folder '
                         'of the bag or elsewhere: MOTChallenge, KITTI tracking, or COCO with '
                         'track ids')
+    add_node_arguments(parser)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument('--jobs', type=int, default=0, metavar='N',
+                       help='bags at a time (default: one per core)')
+    where.add_argument('--dask', default='', metavar='ADDRESS', help='of the scheduler of a Dask '
+                       'cluster, as tcp://HOST:8786, whose workers evaluate the bags')
+    parser.add_argument('--detections', type=Path, metavar='FOLDER',
+                        help='where detections are kept, to be shared among runs '
+                        '(default: RUN/detections)')
+
+
+def add_node_arguments(parser) -> None:
+    """Describe the arguments that say what the nodes see, and their parameters."""
+    parser.add_argument('--images', default='', metavar='TOPIC',
+                        help='images, where a bag has those of several cameras')
     parser.add_argument('--params-file', type=Path, metavar='YAML',
                         help='parameters of tracker and detector (default: config/tracking.yaml)')
     parser.add_argument('--weights', type=Path, metavar='CHECKPOINT', help='weights of the '
                         "detector, which win over the file's (default: the package's own)")
     parser.add_argument('--set', nargs='+', default=(), metavar='NAME=VALUE', dest='changes',
                         help='parameters of the tracker, or detector.NAME, that win over the file')
-    parser.add_argument('--jobs', type=int, default=0, metavar='N',
-                        help='bags at a time (default: one per core)')
-    parser.add_argument('--detections', type=Path, metavar='FOLDER',
-                        help='where detections are kept, to be shared among runs '
-                        '(default: RUN/detections)')
+
+
+def node_parameters(arguments):
+    """Return the parameters of tracker and detector that the arguments ask for."""
+    changes = list(arguments.changes)
+    if arguments.weights:
+        changes.append(f'detector.weights={json.dumps(str(arguments.weights))}')
+    return read_parameters(arguments.params_file, changes)
 
 
 def _add_surroundings(parser, defaults):
@@ -93,10 +112,7 @@ def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
     if arguments.view:
         _check_view(arguments.view)
-    changes = list(arguments.changes)
-    if arguments.weights:
-        changes.append(f'detector.weights={json.dumps(str(arguments.weights))}')
-    tracker, detector = read_parameters(arguments.params_file, changes)
+    tracker, detector = node_parameters(arguments)
     settings = Settings(
         modes=tuple(modes(arguments)), every=arguments.every,
         minimum_score=arguments.minimum_score, classes=tuple(arguments.classes),
@@ -106,9 +122,15 @@ def run(arguments) -> int:
         latency(arguments, settings), arguments.jitter, arguments.lost_answers,
         tuple(arguments.away), 1e-3 * arguments.image_ms))
     metrics = evaluate(arguments.bags, settings, arguments.out, arguments.jobs,
-                       arguments.detections, arguments.recorded, arguments.view)
-    report = write_report(arguments.out)
+                       arguments.detections, arguments.recorded, arguments.view, arguments.dask)
+    recordings = {name: recording_of(arguments.view, name) for name in metrics['bags']
+                  } if arguments.view else {}
+    report = write_report(arguments.out, recordings)
     print(table(metrics['modes']))
+    worst = worst_first(metrics)
+    if len(worst) > 1:
+        print(f'\nThe worst bags, {metrics["mode"]}:\n'
+              + table(dict(list(worst.items())[:WORST_BAGS])))
     print(f'\nSee {report} and {arguments.out / METRICS}.')
     return 0
 
@@ -116,10 +138,13 @@ def run(arguments) -> int:
 def _check_view(path):
     """Raise ValueError or OSError, before the work, for what could not be written or shown."""
     require()
-    if path.suffix != SUFFIX:
-        raise ValueError(f'--view must be a file that ends in {SUFFIX}, got {path}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    if path.suffix == SUFFIX:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    elif path.suffix:
+        raise ValueError(f'--view must be a file that ends in {SUFFIX}, or a folder, got {path}')
+    else:
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def modes(arguments) -> list[str]:
@@ -150,6 +175,6 @@ def latency(arguments, settings: Settings) -> float:
                              f'{arguments.latency!r}') from error
     if (arguments.out / SETTINGS).is_file():
         return json.loads((arguments.out / SETTINGS).read_text())['surroundings']['latency']
-    measured = measure_latency(arguments.bags[0], settings)
+    measured = measure_latency(local_bag(arguments.bags[0]), settings)
     print(f'The detector takes {measured:.3f} s here.')
     return measured

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from html import escape
 import json
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 from acme_tracking import page
 from acme_tracking.evaluation import plots
@@ -70,8 +72,19 @@ def shown(found: dict, column: str) -> str:
     return f'{value:{number}}{space}{unit}'
 
 
-def write_report(out) -> Path:
-    """Write `out`/report.html and its plots, and return its path."""
+def worst_first(metrics: dict) -> dict[str, dict]:
+    """Return the figures of the first mode on each bag by its name, those without any last."""
+    figures = {name: bag['modes'][metrics['mode']] for name, bag in metrics['bags'].items()}
+    return dict(sorted(figures.items(), key=lambda item: (
+        item[1]['hota'] is None, item[1]['hota'], item[0])))
+
+
+def write_report(out, recordings=None) -> Path:
+    """
+    Write `out`/report.html and its plots, and return its path.
+
+    recordings: files that `acme_tracking view` shows, by the name of their bag.
+    """
     out = Path(out)
     metrics, timings = read_run(out)
     results = {name: json.loads((out / 'bags' / name / 'result.json').read_text())
@@ -80,14 +93,14 @@ def write_report(out) -> Path:
     parts = [_about(metrics), _verdict(metrics),
              _figures('Headline', modes), _meanings(modes), _plots(out, modes)]
     if len(results) > 1:
-        parts.append(_figures('Bag by bag', {
-            name: bag['modes'][first] for name, bag in metrics['bags'].items()},
-            note=f'All of {DESCRIPTIONS[first]}.'))
+        parts.append(_figures('Bag by bag', worst_first(metrics), _link,
+                              f'All of {DESCRIPTIONS[first]}, the worst first.'))
     if modes[first].get('classes'):
         parts.append(_figures('Class by class', modes[first]['classes'],
                               note=f'Of {DESCRIPTIONS[first]}.  Here a box with the wrong class '
                               'is a wrong box; in the headline it is not.'))
-    parts += [_timelines(out, results, first), _worst(out, results, first),
+    results = {name: results[name] for name in worst_first(metrics)}
+    parts += [_bags(out, results, first, recordings or {}),
               _detector(metrics), _timings(timings), _settings(metrics)]
     return page.write(out / REPORT, 'How well are objects followed?', parts)
 
@@ -155,19 +168,25 @@ def best_peers(modes: dict[str, dict]) -> list[str]:
     return [max(tried, key=lambda mode: modes[mode]['hota']) for tried in ways.values()]
 
 
-def _figures(title, figures, note=''):
+def _figures(title, figures, cell=escape, note=''):
+    """Return a table of figures by name; `cell` makes the HTML of a name."""
     columns = [column for column, (key, *_) in COLUMNS.items()
                if any(found.get(key) is not None for found in figures.values())]
     best = {column: _best(figures, column) for column in columns}
     head = ''.join(f'<th title="{escape(COLUMNS[column][3])}">{column}</th>' for column in columns)
     rows = ''.join(
-        f'<tr><td title="{escape(DESCRIPTIONS.get(name, ""))}">{escape(name)}</td>' + ''.join(
+        f'<tr><td title="{escape(DESCRIPTIONS.get(name, ""))}">{cell(name)}</td>' + ''.join(
             f'<td{" class=best" if found.get(COLUMNS[column][0]) == best[column] else ""}>'
             f'{shown(found, column)}</td>' for column in columns) + '</tr>'
         for name, found in figures.items())
     note = f'<p class="note">{escape(note)}</p>' if note else ''
     return (f'<h2>{title}</h2>{note}<div class="wide"><table><tr><th></th>{head}</tr>{rows}'
             '</table></div>')
+
+
+def _link(name):
+    """Return the name of a bag as a link to what happened there."""
+    return f'<a href="#{quote(name)}">{escape(name)}</a>'
 
 
 def _best(figures, column):
@@ -201,31 +220,34 @@ def _plots(out, figures, prefix=''):
     return f'<h2>Curves</h2>{_image(out / f"{prefix}curves.png")}<div class="row">{small}</div>'
 
 
-def _timelines(out, results, mode):
-    parts = [f'<h2>The life of the tracks</h2><p class="note">{escape(DESCRIPTIONS[mode])}; of '
-             f'more than {plots.MAXIMUM_TRACKS} tracks the longest.</p>']
+def _bags(out, results, mode, recordings):
+    """Show what happened in each bag: the life of the tracks, and the worst moments."""
+    parts = [f'<h2>What happened</h2><p class="note">{escape(DESCRIPTIONS[mode])}; of more than '
+             f'{plots.MAXIMUM_TRACKS} tracks the longest.  In the worst moments thick red is an '
+             'object that was missed, orange a track on nothing that is labelled, and thin green '
+             'an object that was found.</p>']
     for name, result in results.items():
         found = result['modes'][mode]
         path = out / f'timeline-{name}.png'
         plots.timeline(path, found['timeline'], found['detected'], result['seconds'])
-        parts.append(f'<h3>{escape(name)}</h3>{_image(path, "timeline")}')
+        parts.append(f'<h3 id="{quote(name)}">{escape(name)}</h3>')
+        if name in recordings:
+            there = quote(os.path.relpath(recordings[name], out))
+            parts.append(f'<p>To see it: <a href="{there}"><code>acme_tracking view '
+                         f'{escape(str(recordings[name]))}</code></a></p>')
+        parts += [_image(path, 'timeline'), _worst(out, name, found.get('worst', ()))]
     return ''.join(parts)
 
 
-def _worst(out, results, mode):
+def _worst(out, name, moments):
     pictures = []
-    for name, result in results.items():
-        for moment in result['modes'][mode].get('worst', ()):
-            wrong = ', '.join(f'{moment[key]} {key}' for key in ('missed', 'false', 'switched')
-                              if moment[key])
-            pictures.append(f'<figure>{_image(out / "bags" / name / moment["file"], "moment")}'
-                            f'<figcaption>{escape(name)} at {moment["seconds"]:.1f} s: {wrong}'
-                            '</figcaption></figure>')
-    if not pictures:
-        return ''
-    return ('<h2>Worst moments</h2><p class="note">Thick red: an object that was missed.  Orange: '
-            'a track on nothing that is labelled.  Thin green: an object that was found.</p>'
-            f'<div class="row">{"".join(pictures)}</div>')
+    for moment in moments:
+        wrong = ', '.join(f'{moment[key]} {key}' for key in ('missed', 'false', 'switched')
+                          if moment[key])
+        pictures.append(f'<figure>{_image(out / "bags" / name / moment["file"], "moment")}'
+                        f'<figcaption>{escape(name)} at {moment["seconds"]:.1f} s: {wrong}'
+                        '</figcaption></figure>')
+    return f'<div class="row">{"".join(pictures)}</div>' if pictures else ''
 
 
 def _detector(metrics):

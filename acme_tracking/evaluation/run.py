@@ -9,24 +9,30 @@ A run: settings and bags in, a folder with figures out, the same bytes every tim
     RUN/live/BAG/         the bag that was recorded of the nodes, in live mode
     RUN/detections/       what the CNN found, so that it need not look again
 
-A run that was stopped goes on where it was: bags with a result are not evaluated again.
+A run that was stopped goes on where it was: bags with a result are not evaluated again.  Bags are
+evaluated by processes here, or by the workers of a cluster (see `workers`), to which RUN must be
+the same folder.
 """
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import as_completed, ProcessPoolExecutor
 import contextlib
+import functools
 import json
-import multiprocessing
 import os
 from pathlib import Path
+import platform
+import time
 
-from acme_tracking.bags.reading import BagReader
+from acme_tracking.bags.reading import BagReader, name_of
+from acme_tracking.bags.remote import is_remote, local_bag
 from acme_tracking.evaluation.sequence_run import LIVE, passes, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
 from acme_tracking.evaluation.truth_files import file_beside
+from acme_tracking.evaluation.workers import cluster, processes, run_all
 from acme_tracking.metrics import hota
 from acme_tracking.metrics import tracking as scores
+from acme_tracking.viewer import SUFFIX
 import numpy as np
 from tqdm import tqdm
 
@@ -34,42 +40,69 @@ FORMAT = 1
 METRICS, TIMINGS, SETTINGS = 'metrics.json', 'timings.json', 'settings.json'
 # Digits of the figures in metrics.json.
 DIGITS = 6
+# How often a worker says how far it is, in seconds.
+PROGRESS_EVERY = 0.5
 
 
 def evaluate(bags, settings: Settings, out, jobs: int = 0, cache=None, recorded=None,
-             view: Path | None = None) -> dict:
+             view: Path | None = None, dask: str = '') -> dict:
     """
     Evaluate the bags, `jobs` at a time (0: one per core), and return what metrics.json holds.
 
-    cache: folder of the detections, to be shared among runs; RUN/detections if not given.
-    recorded: bag with the tracks that a graph published while the one bag was played.  view: file
-    for a recording of the first mode on the one bag, for which it is evaluated again.  Raises
-    ValueError when two bags have one name, when `out` holds a run with other settings, or naming
-    the bag that cannot be evaluated.
+    bags: paths, or URLs (see `bags.remote`).  cache: folder of the detections, to be shared among
+    runs; RUN/detections if not given.  recorded: bag with the tracks that a graph published while
+    the one bag was played.  view: file for a recording of the first mode on the one bag, or folder
+    for those of all, for which they are evaluated again.  dask: address of the scheduler whose
+    workers do it.  Raises ValueError when two bags have one name, when `out` holds a run with
+    other settings, or naming the bag that cannot be evaluated.
     """
-    out, bags = Path(out), [Path(bag) for bag in bags]
-    names = [BagReader(bag).name for bag in bags]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f'bags must have different names, got {twice[0]} twice')
-    files = [file for bag in bags if (file := file_beside(bag, settings.truth))]
-    if len(set(files)) < len(files):
-        raise ValueError(f'{files[0]} is the truth about one bag, got {len(files)} bags: name a '
-                         'file that lies beside what is recorded in each of them')
+    out, bags = Path(out).absolute(), {
+        name_of(bag): str(bag) if is_remote(bag) else str(BagReader(bag).path.absolute())
+        for bag in _once(bags)}
+    _check(bags, settings, recorded, view, dask)
     _claim(out, settings)
-    todo = [bag for bag, name in zip(bags, names)
-            if view or not (out / 'bags' / name / 'result.json').is_file()]
-    if (recorded or view) and len(bags) != 1:
-        raise ValueError(f'a recording belongs to one bag, got {len(bags)}')
+    todo = {name: bag for name, bag in bags.items()
+            if view or not (out / 'bags' / name / 'result.json').is_file()}
     if todo:
         _run_all(todo, settings, out, 1 if LIVE in settings.modes else jobs,
-                 Path(cache) if cache else out / 'detections', recorded, view)
-    results = [json.loads((out / 'bags' / name / 'result.json').read_text()) for name in names]
-    timings = {name: json.loads((out / 'bags' / name / TIMINGS).read_text()) for name in names}
+                 Path(cache).absolute() if cache else out / 'detections', recorded, view, dask)
+    results = [json.loads((out / 'bags' / name / 'result.json').read_text()) for name in bags]
+    timings = {name: json.loads((out / 'bags' / name / TIMINGS).read_text()) for name in bags}
     metrics = rounded(summarize(results, settings))
     (out / METRICS).write_text(json.dumps(metrics, indent=1) + '\n')
     (out / TIMINGS).write_text(json.dumps(timings, indent=1) + '\n')
     return metrics
+
+
+def _once(bags):
+    """Return the bags; ValueError when two have one name."""
+    twice = [name for name, count in Counter(map(name_of, bags)).items() if count > 1]
+    if twice:
+        raise ValueError(f'bags must have different names, got {twice[0]} twice')
+    return bags
+
+
+def _check(bags, settings, recorded, view, dask):
+    """Raise ValueError for what does not go together."""
+    files = [file for bag in bags.values()
+             if not is_remote(bag) and (file := file_beside(bag, settings.truth))]
+    if len(set(files)) < len(files):
+        raise ValueError(f'{files[0]} is the truth about one bag, got {len(files)} bags: name a '
+                         'file that lies beside what is recorded in each of them')
+    if (recorded or is_one_recording(view)) and len(bags) != 1:
+        raise ValueError(f'a recording belongs to one bag, got {len(bags)}')
+    if dask and LIVE in settings.modes:
+        raise ValueError('bags are played to nodes of this machine alone, not to those of workers')
+
+
+def is_one_recording(view: Path | None) -> bool:
+    """Tell whether recordings go into a file, and not into a folder."""
+    return view is not None and view.suffix == SUFFIX
+
+
+def recording_of(view: Path, name: str) -> Path:
+    """Return the file of the recording of one bag."""
+    return view if is_one_recording(view) else view / f'{name}{SUFFIX}'
 
 
 def _claim(out, settings):
@@ -86,34 +119,65 @@ def _claim(out, settings):
         path.write_text(json.dumps(ours, indent=1) + '\n')
 
 
-def _run_all(bags, settings, out, jobs, cache, recorded, view):
+def _run_all(bags, settings, out, jobs, cache, recorded, view, dask):
+    """Evaluate bags, by name, behind one bar of what all of them have to do."""
     cores = len(os.sched_getaffinity(0))
-    jobs = min(jobs or cores, len(bags))
-    if jobs == 1:
-        for bag in bags:
-            _run_one(bag, settings, out, cache, cores, 0, recorded, view)
-        return
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=tqdm.set_lock,
-                             initargs=(context.RLock(),)) as pool:
-        running = [pool.submit(_run_one, bag, settings, out, cache, max(1, cores // jobs),
-                               index) for index, bag in enumerate(bags)]
-        try:
-            for job in as_completed(running):
-                job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    jobs = 1 if dask else min(jobs or cores, len(bags))
+    common = settings, out, cache, 1 if dask else max(1, cores // jobs), recorded
+    progress = {}  # (steps done, steps in all) of each bag
+
+    with tqdm(unit='image') as bar:
+        def tell(name, *steps):
+            progress[name] = steps
+            done, bar.total = map(sum, zip(*progress.values()))
+            bar.set_description(f'{len(progress)} of {len(bags)} bags', refresh=False)
+            bar.update(done - bar.n)
+
+        arguments = {name: (bag, *common, view and recording_of(view.absolute(), name))
+                     for name, bag in bags.items()}
+        if jobs == 1 and not dask:
+            for one in arguments.values():
+                _run_one(tell, *one)
+        elif dask:
+            run_all(functools.partial(cluster, dask), _run_there, {
+                name: (versions(), *one) for name, one in arguments.items()}, tell)
+        else:
+            run_all(functools.partial(processes, jobs), _run_here, arguments, tell)
 
 
-def _run_one(bag, settings, out, cache, threads, position, recorded=None, view=None):
-    """Evaluate one bag behind a progress bar."""
-    with BagReader(bag) as reader:
+def _run_here(messages, *arguments):
+    """Evaluate one bag in a process of its own."""
+    _run_one(lambda *progress: messages.put(progress), *arguments)
+
+
+def _run_there(messages, known, bag, settings, out, *others):
+    """Evaluate one bag on a worker that may lack what it takes: then ValueError."""
+    if not (out / SETTINGS).is_file():
+        raise ValueError(f'{out} is not there on {platform.node()}: --out must be a folder that '
+                         'all workers share')
+    _claim(out, settings)
+    differ = differences(versions(), known)
+    if differ:
+        raise ValueError(f'{platform.node()} would compute other figures: '
+                         f'{"; ".join(differ[:3])}')
+    _run_here(messages, bag, settings, out, *others)
+
+
+def _run_one(tell, bag, settings, out, cache, threads, recorded, view):
+    """Evaluate one bag, and `tell(name, steps done, steps in all)` now and then."""
+    with BagReader(local_bag(bag)) as reader:
         topic = reader.image_topic(settings.images)
         count = next(item.count for item in reader.topics if item.name == topic)
-    steps = count * len(passes(settings.modes))
-    with tqdm(total=steps, unit='image', desc=reader.name, position=position) as bar:
-        run_bag(bag, settings, out, cache, threads, bar.update, recorded, view)
+    total, done, told = count * len(passes(settings.modes)), 0, 0.0
+
+    def step():
+        nonlocal done, told
+        done += 1
+        if time.monotonic() - told > PROGRESS_EVERY:
+            told = time.monotonic()
+            tell(reader.name, done, total)
+    run_bag(reader.path, settings, out, cache, threads, step, recorded, view)
+    tell(reader.name, done, total)
 
 
 def summarize(results: list[dict], settings: Settings) -> dict:

@@ -10,7 +10,8 @@ import contextlib
 import json
 from pathlib import Path
 
-from acme_tracking.geometry import around_turned, from_xywh
+from acme_tracking.files import write_whole
+from acme_tracking.geometry import around_turned, from_xywh, to_xywh
 from acme_tracking.training.data.bank import LabelledImage
 from acme_tracking.training.data.images import image_size
 from acme_tracking.training.data.masks import box_of_mask
@@ -70,6 +71,33 @@ def read(path: Path, notes) -> list[LabelledImage]:
     return [LabelledImage.of(image := find(entry['file_name']), _size(image, entry), objects[key],
                              _labelled(entry, names))
             for key, entry in images.items()]
+
+
+def write(path, images) -> None:
+    """
+    Write a COCO file about `images`, a list of (entry, objects).
+
+    entry: dict of an image, with file_name, width, height and whatever else is to be told of it;
+    `labelled` has names of classes.  objects: list of (box x1 y1 x2 y2, label, dict of whatever
+    else is to be told of it).
+    """
+    labels = {str(label) for entry, objects in images
+              for label in (*(label for _, label, _ in objects), *entry.get('labelled', ()))}
+    categories = {label: number for number, label in enumerate(sorted(labels), 1)}
+    entries, annotations = [], []
+    for number, (entry, objects) in enumerate(images, 1):
+        entries.append({'id': number, **entry})
+        if 'labelled' in entry:
+            entries[-1]['labelled'] = [categories[label] for label in entry['labelled']]
+        for box, label, more in objects:
+            sides = [float(side) for side in to_xywh(box)[0]]
+            annotations.append({
+                'id': len(annotations) + 1, 'image_id': number, 'category_id': categories[label],
+                'bbox': [round(side, 2) for side in sides],
+                'area': round(sides[2] * sides[3], 2), 'iscrowd': 0, **more})
+    content = {'images': entries, 'annotations': annotations, 'categories': [
+        {'id': number, 'name': label} for label, number in categories.items()]}
+    write_whole(path, lambda new: new.write_text(json.dumps(content)))
 
 
 def _content(path) -> dict:

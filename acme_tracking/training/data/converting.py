@@ -1,12 +1,11 @@
 """Writing a bank in another layout: one COCO file with its images, or class folders of crops."""
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 import shutil
 
-from acme_tracking.geometry import to_xywh
+from acme_tracking.training.data import coco
 from acme_tracking.training.data.bank import crops
 import cv2
 
@@ -27,10 +26,7 @@ def to_coco(bank, out, progress=iter) -> int:
     if out.suffix != '.json':
         raise ValueError(f'{out}: a COCO bank is written to a .json file')
     folder = _new(out.with_suffix(''), out)
-    categories = {label: number for number, label in enumerate(
-        sorted({str(label) for image in bank.images
-                for label in (*image.labels, *(image.labelled or ()))}), 1)}
-    images, annotations = [], []
+    images = []
     for image in progress(bank.images):
         try:
             sample = image.load()
@@ -39,19 +35,12 @@ def to_coco(bank, out, progress=iter) -> int:
             continue
         name = _free(folder / image.path.name)
         shutil.copyfile(image.path, name)
-        images.append({'id': len(images) + 1, 'file_name': name.name,
-                       'width': image.size[0], 'height': image.size[1]})
+        entry = {'file_name': name.name, 'width': image.size[0], 'height': image.size[1]}
         if image.labelled is not None:
-            images[-1]['labelled'] = [categories[label] for label in image.labelled]
-        for box, label, ignored in zip(to_xywh(sample.boxes).astype(float).tolist(),
-                                       sample.labels.tolist(), sample.ignored.tolist()):
-            annotations.append({
-                'id': len(annotations) + 1, 'image_id': len(images),
-                'category_id': categories[label], 'bbox': [round(side, 2) for side in box],
-                'area': round(box[2] * box[3], 2), 'iscrowd': int(ignored)})
-    out.write_text(json.dumps({
-        'images': images, 'annotations': annotations,
-        'categories': [{'id': number, 'name': label} for label, number in categories.items()]}))
+            entry['labelled'] = image.labelled
+        images.append((entry, [(box, str(label), {'iscrowd': int(ignored)}) for box, label, ignored
+                               in zip(sample.boxes, sample.labels, sample.ignored)]))
+    coco.write(out, images)
     return len(images)
 
 

@@ -36,7 +36,7 @@ def test_every_argument_is_described(description):
     arguments = description[0].get_launch_arguments()
     assert {argument.name for argument in arguments} == {
         'source', 'video', 'namespace', 'device', 'weights', 'tracker', 'camera', 'detector',
-        'params_file', 'use_sim_time', 'debug', 'transport'}
+        'params_file', 'positions', 'use_sim_time', 'debug', 'transport'}
     assert all(argument.description.endswith(('.', ']')) for argument in arguments)
 
 
@@ -44,6 +44,7 @@ def test_every_argument_is_described(description):
     ({}, {'camera_node', 'detector_node', 'tracker_node'}),
     ({'camera': 'false'}, {'detector_node', 'tracker_node'}),
     ({'detector': 'false', 'tracker': 'false'}, {'camera_node'}),
+    ({'positions': 'depth'}, {'camera_node', 'detector_node', 'tracker_node', 'locator_node'}),
 ])
 def test_nodes_can_be_left_out(description, arguments, nodes):
     assert started(description[1], **arguments).keys() == nodes

@@ -318,6 +318,7 @@ def _position_to_msg(positions, index, header):
     return detection
 
 
+FIELD_OF_VIEW = 0.05  # radians, for who shows a range as a cone; the path itself is a strip
 # Fields of a point of `motions_to_msg`.
 _MOTION = np.dtype([(name, '<f4') for name in ('x', 'y', 'z', 'vx', 'vy', 'time_to_contact')] + [
     ('id', '<u4'), ('in_path', 'u1')])
@@ -348,4 +349,5 @@ def motions_to_msg(positions: Positions, path_width: float, header) -> PointClou
 
 def range_to_msg(distance: float, header) -> Range:
     """Return a distance ahead, metres, as a sensor_msgs/Range; infinite for nothing (REP 117)."""
-    return Range(header=header, min_range=0.0, max_range=math.inf, range=distance)
+    return Range(header=header, field_of_view=FIELD_OF_VIEW, min_range=0.0, max_range=math.inf,
+                 range=distance)

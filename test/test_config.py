@@ -92,3 +92,10 @@ def test_foxglove_plots_fields_that_messages_have(topics):
             message_type = match and getattr(
                 __import__(f'{match[1]}.msg', fromlist=['msg']), match[2])
         assert form == 'double'
+
+
+def test_rviz_shows_what_the_locator_publishes():
+    shown = yaml.safe_load(share('config/positions.rviz').read_text())['Visualization Manager']
+    topics = {display['Topic']['Value'] for display in shown['Displays'] if 'Topic' in display}
+    assert topics == {'tracks_3d', 'track_motions', 'nearest_in_path', 'tracker/debug_image'}
+    assert shown['Global Options']['Fixed Frame'] == LocatorParameters().base_frame

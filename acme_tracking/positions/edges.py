@@ -6,8 +6,9 @@ from acme_tracking.positions.object_filter import Measurement
 from acme_tracking.positions.solids import Kind
 import numpy as np
 
-# Pixels to the border of the image within which an edge counts as cut by it.
-CUT = 1.5
+# Share of the image to its border within which an edge counts as cut by it: a tracker's box of an
+# object that leaves the picture lags behind.
+CUT = 0.015
 # Other edges of such a box are off by so many times more, as what made them may be outside.
 CUT_NOISE = 2.0
 FLATTEST = 0.01  # down for 1 ahead, of a ray that is followed to the ground
@@ -20,7 +21,8 @@ BY_DEPTH = np.array([[1.0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, -1, 0, 1, 0], [0, 0
 def uncut(box, width: int, height: int) -> np.ndarray:
     """Return which edges of a box are inside an image of this size, bool (4,)."""
     x1, y1, x2, y2 = box
-    return np.array([x1 > CUT, y1 > CUT, x2 < width - CUT, y2 < height - CUT])
+    aside, above = CUT * width, CUT * height
+    return np.array([x1 > aside, y1 > above, x2 < width - aside, y2 < height - above])
 
 
 def comparable_size(box, known) -> tuple[int, float] | None:

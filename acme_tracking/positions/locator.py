@@ -24,7 +24,7 @@ import numpy as np
 
 SECOND = 1_000_000_000
 # Errors of a box last for about so many seconds: images that come faster tell less each.
-ERRORS_LAST = 0.15
+ERRORS_LAST = 0.5
 LEAST_SCORE = 0.1  # a box that is less sure is not believed even less
 # A filter whose track is not published is dropped after so long.
 FORGET = SECOND
@@ -145,8 +145,9 @@ class Locator:
             item.seen = stamp
             box = tracks.boxes[index].astype(float)
             known = uncut(box, *size)
-            deviation = self._deviation(box, float(tracks.scores[index]), seconds)
+            deviation = self._deviation(box, float(tracks.scores[index]))
             _grow(item, box, known, deviation)
+            deviation *= math.sqrt(max(1.0, ERRORS_LAST / seconds)) if seconds else 1.0
             if camera is not None and mount is not None:
                 self._measure(item, KINDS.get(str(tracks.labels[index]), OTHER), mount, box,
                               Edges(camera, box, known, deviation), depth)
@@ -164,13 +165,12 @@ class Locator:
             if item.growth is not None:
                 item.growth.predict(seconds)
 
-    def _deviation(self, box, score, seconds):
+    def _deviation(self, box, score):
         """Return how far the edges of a box may be off, pixels."""
         wanted = self.parameters
         deviation = math.hypot(wanted.box_deviation,
                                wanted.relative_box_deviation * (box[3] - box[1]))
-        often = max(1.0, ERRORS_LAST / seconds) if seconds else 1.0
-        return deviation * math.sqrt(often / max(score, LEAST_SCORE))
+        return deviation / math.sqrt(max(score, LEAST_SCORE))
 
     def _measure(self, item, kind, mount, box, edges, depth):
         measurement = self._measurement(edges, box, depth)

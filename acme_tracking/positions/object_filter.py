@@ -25,7 +25,7 @@ PITCH_SECONDS = 1.0         # a car that nods has another pitch after this time
 # The heading is not estimated, since left and right turns look alike: it is along the vehicle (or
 # across, where the first box fits that better by so much in squared deviations), then that of the
 # velocity, and may be off by so many radians, as long as so many seconds.
-ACROSS, HEADING_DEVIATION, HEADING_LASTS = 6.0, 0.2, 1.0
+ACROSS, HEADING_DEVIATION, HEADING_LASTS = 6.0, 0.3, 1.0
 # It follows velocities above this (m/s), in about a second, that are within this angle.
 LEAST_SPEED, LARGEST_TURN = 2.0, math.radians(40)
 ITERATIONS = 4              # of the first measurement

@@ -14,16 +14,21 @@ from acme_tracking.detections import Detections
 from acme_tracking.files import read_yaml
 from acme_tracking.geometry import from_center, to_center
 from acme_tracking.interfaces import ensure_vision_msgs
-from acme_tracking.sources.encodings import decode, decode_file, VIEWS
+from acme_tracking.positions.camera import Calibration
+from acme_tracking.positions.locator import Positions
+from acme_tracking.positions.object_filter import HEADING_DEVIATION
+from acme_tracking.sources.encodings import decode, decode_depth, decode_file, VIEWS
 from builtin_interfaces.msg import Time
 import cv2
 import numpy as np
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField, Range
 
 ensure_vision_msgs()
 from vision_msgs.msg import (  # noqa: E402  there only now
     Detection2D,
     Detection2DArray,
+    Detection3D,
+    Detection3DArray,
     ObjectHypothesisWithPose,
 )
 
@@ -257,3 +262,92 @@ def diagnostics_from_msg(msg, namespace: str):
         if parent == namespace.strip('/') and task == STATE:
             level = status.level if isinstance(status.level, int) else ord(status.level)
             yield node, level, status.message, {pair.key: pair.value for pair in status.values}
+
+
+def calibration_from_msg(info: CameraInfo) -> Calibration:
+    """
+    Return what a sensor_msgs/CameraInfo says.
+
+    Raises ValueError for images that are only a part of what was calibrated (binning, roi).
+    """
+    if max(info.binning_x, info.binning_y) > 1 or info.roi.width or info.roi.height:
+        raise ValueError('camera_info with binning or roi is not supported: '
+                         'publish that of the whole image as it is')
+    return Calibration(info.width, info.height, info.distortion_model, tuple(info.k.tolist()),
+                       tuple(info.d), tuple(info.p.tolist()))
+
+
+def depth_from_msg(msg: Image) -> np.ndarray:
+    """
+    Return a depth image (REP 118) in metres, float32 (H, W); 0 or NaN where it has none.
+
+    16UC1 is in millimetres, 32FC1 in metres.  Raises ValueError for other images.
+    """
+    return decode_depth(msg.encoding, msg.data, msg.width, msg.height, msg.step,
+                        bool(msg.is_bigendian))
+
+
+def positions_to_msg(positions: Positions, header) -> Detection3DArray:
+    """
+    Return the positions that are known as a vision_msgs/Detection3DArray.
+
+    Boxes stand on the ground; the covariance of the pose is that of x, y, z and the yaw.
+    """
+    return Detection3DArray(header=header, detections=[
+        _position_to_msg(positions, index, header) for index in np.nonzero(positions.known)[0]])
+
+
+def _position_to_msg(positions, index, header):
+    detection = Detection3D(header=header, id=str(positions.ids[index]))
+    size = detection.bbox.size
+    size.x, size.y, size.z = positions.sizes[index].tolist()
+    pose = detection.bbox.center
+    pose.position.x, pose.position.y = positions.states[index, :2].tolist()
+    pose.position.z = size.z / 2
+    half = float(positions.headings[index]) / 2
+    pose.orientation.z, pose.orientation.w = math.sin(half), math.cos(half)
+    covariance = np.zeros((6, 6))
+    covariance[:2, :2] = positions.covariances[index, :2, :2]
+    covariance[2, 2] = (positions.size_deviations[index, 2] / 2) ** 2
+    covariance[5, 5] = HEADING_DEVIATION ** 2
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id = str(positions.labels[index])
+    result.hypothesis.score = float(positions.scores[index])
+    result.pose.pose, result.pose.covariance = pose, covariance.ravel()
+    detection.results = [result]
+    return detection
+
+
+FIELD_OF_VIEW = 0.05  # radians, for who shows a range as a cone; the path itself is a strip
+# Fields of a point of `motions_to_msg`.
+_MOTION = np.dtype([(name, '<f4') for name in ('x', 'y', 'z', 'vx', 'vy', 'time_to_contact')] + [
+    ('id', '<u4'), ('in_path', 'u1')])
+_FIELD_TYPES = {'<f4': PointField.FLOAT32, '<u4': PointField.UINT32, '|u1': PointField.UINT8}
+
+
+def motions_to_msg(positions: Positions, path_width: float, header) -> PointCloud2:
+    """
+    Return how all tracks move as a sensor_msgs/PointCloud2, a point for each.
+
+    x, y, z and vx, vy are NaN where the position is not known; id has the lowest 32 bits.
+    """
+    points = np.zeros(len(positions), _MOTION)
+    for name, column in zip(('x', 'y', 'vx', 'vy'), positions.states.T, strict=True):
+        points[name] = column
+    points['z'] = positions.sizes[:, 2] / 2
+    points['time_to_contact'] = positions.times_to_contact
+    points['id'] = positions.ids & 0xffffffff
+    points['in_path'] = positions.in_path(path_width)
+    data = array.array('B')
+    data.frombytes(points.tobytes())
+    fields = [PointField(name=name, offset=_MOTION.fields[name][1], count=1,
+                         datatype=_FIELD_TYPES[_MOTION[name].str]) for name in _MOTION.names]
+    return PointCloud2(header=header, height=1, width=len(points), fields=fields, data=data,
+                       point_step=_MOTION.itemsize, row_step=_MOTION.itemsize * len(points),
+                       is_dense=bool(positions.known.all()))
+
+
+def range_to_msg(distance: float, header) -> Range:
+    """Return a distance ahead, metres, as a sensor_msgs/Range; infinite for nothing (REP 117)."""
+    return Range(header=header, field_of_view=FIELD_OF_VIEW, min_range=0.0, max_range=math.inf,
+                 range=distance)

@@ -4,6 +4,7 @@ from pathlib import Path
 from acme_tracking.parameters import markdown_table
 from acme_tracking.sessions.camera import CameraParameters
 from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.location import LocatorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
 
 INTRODUCTION = """# Parameters
@@ -25,7 +26,7 @@ Every node also has `autostart` (default true: configure and activate at start) 
 def render() -> str:
     """Return the whole page."""
     nodes = {'camera': CameraParameters, 'detector': DetectorParameters,
-             'tracker': TrackerParameters}
+             'tracker': TrackerParameters, 'locator': LocatorParameters}
     sections = [f'## `{name}`\n\n{markdown_table(parameters)}\n'
                 for name, parameters in nodes.items()]
     return '\n'.join([INTRODUCTION, *sections])

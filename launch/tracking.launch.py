@@ -1,5 +1,5 @@
 """
-Starts camera, detector and tracker, in any namespace, with one file of parameters.
+Starts camera, detector, tracker and perhaps locator, in any namespace, with one parameters file.
 
     ros2 launch acme_tracking tracking.launch.py video:=street.mp4
     ros2 launch acme_tracking tracking.launch.py --show-args
@@ -46,6 +46,8 @@ ARGUMENTS = {
                       'theirs, and here the detector on its own.'),
     'camera': ('true', SWITCH, 'Start the camera node.'),
     'detector': ('true', SWITCH, 'Start the detector node.'),
+    'positions': ('false', ['ground', 'depth', 'false'], 'Also tell where tracks are, in metres, '
+                  'by the plane of the road or by images on depth_image.'),
     'params_file': (str(share('config/tracking.yaml')), None, 'Parameters of the nodes (YAML).'),
     'use_sim_time': ('false', SWITCH, 'Take the time from /clock: for simulators and bags.'),
     'debug': ('false', SWITCH, 'Log what the nodes and ROS below them do.'),
@@ -91,6 +93,8 @@ def start(context):
         nodes.append(node('detector', given, context, changed))
     if given['tracker'] != 'false' and 'tracker' in here:
         nodes.append(node('tracker', given, context, {'tracker': given['tracker']}))
+    if given['positions'] != 'false':
+        nodes.append(node('locator', given, context, {'source': given['positions']}))
     return nodes
 
 

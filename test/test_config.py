@@ -7,6 +7,7 @@ from acme_tracking.nodes.tracker import TrackerNode
 from acme_tracking.parameters import with_values
 from acme_tracking.sessions.camera import CameraParameters
 from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.location import LocatorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
 from acme_tracking.share import share
 from diagnostic_msgs.msg import DiagnosticArray
@@ -15,13 +16,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 import yaml
 
-NODES = {'camera': CameraParameters, 'detector': DetectorParameters, 'tracker': TrackerParameters}
+NODES = {'camera': CameraParameters, 'detector': DetectorParameters, 'tracker': TrackerParameters,
+         'locator': LocatorParameters}
 CONFIG = yaml.safe_load(share('config/tracking.yaml').read_text())
 RVIZ = yaml.safe_load(share('config/tracking.rviz').read_text())['Visualization Manager']
 FOXGLOVE = json.loads(share('config/foxglove.json').read_text())
 
 
-def test_is_for_the_three_nodes_in_any_namespace():
+def test_is_for_the_four_nodes_in_any_namespace():
     assert CONFIG.keys() == {f'/**/{name}' for name in NODES}
 
 
@@ -99,3 +101,10 @@ def test_foxglove_plots_fields_that_messages_have(topics):
             message_type = match and getattr(
                 __import__(f'{match[1]}.msg', fromlist=['msg']), match[2])
         assert form == 'double'
+
+
+def test_rviz_shows_what_the_locator_publishes():
+    shown = yaml.safe_load(share('config/positions.rviz').read_text())['Visualization Manager']
+    topics = {display['Topic']['Value'] for display in shown['Displays'] if 'Topic' in display}
+    assert topics == {'tracks_3d', 'track_motions', 'nearest_in_path', 'tracker/debug_image'}
+    assert shown['Global Options']['Fixed Frame'] == LocatorParameters().base_frame

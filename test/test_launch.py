@@ -36,7 +36,7 @@ def test_every_argument_is_described(description):
     arguments = description[0].get_launch_arguments()
     assert {argument.name for argument in arguments} == {
         'source', 'video', 'namespace', 'device', 'weights', 'tracker', 'camera', 'detector',
-        'params_file', 'use_sim_time', 'debug', 'transport', 'detector_host'}
+        'params_file', 'positions', 'use_sim_time', 'debug', 'transport', 'detector_host'}
     assert all(argument.description.endswith(('.', ']')) for argument in arguments)
 
 
@@ -46,6 +46,7 @@ def test_every_argument_is_described(description):
     ({'detector': 'false', 'tracker': 'false'}, {'camera_node'}),
     ({'detector_host': 'remote'}, {'camera_node', 'tracker_node'}),
     ({'detector_host': 'here'}, {'detector_node'}),
+    ({'positions': 'depth'}, {'camera_node', 'detector_node', 'tracker_node', 'locator_node'}),
 ])
 def test_nodes_can_be_left_out(description, arguments, nodes):
     assert started(description[1], **arguments).keys() == nodes

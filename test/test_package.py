@@ -29,7 +29,7 @@ WITHOUT_KEY = {'apsw', 'backports', 'dlib', 'onnx', 'openvino', 'pycocotools', '
 RUN = {'ros2bag', 'ros2launch', 'rosbag2_storage_default_plugins'}
 # Modules that come with what is required.
 BROUGHT = {'apsw': 'rosbags', 'backports': 'rosbags', 'threadpoolctl': 'scikit-learn'}
-EXECUTABLES = {'acme_tracking', 'camera_node', 'detector_node', 'tracker_node'}
+EXECUTABLES = {'acme_tracking', 'camera_node', 'detector_node', 'locator_node', 'tracker_node'}
 
 
 @pytest.fixture(scope='module')

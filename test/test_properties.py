@@ -39,6 +39,7 @@ from acme_tracking.sessions.events import (
     Warn,
     Woken,
 )
+from acme_tracking.sessions.location import LocatorParameters
 from acme_tracking.sessions.tracking import TrackerParameters, TrackingSession
 from hypothesis import given, HealthCheck, settings, strategies
 import numpy as np
@@ -182,7 +183,8 @@ anything = strategies.one_of(
                                        strategies.text(max_size=5)), max_size=4))
 
 
-@pytest.mark.parametrize('kind', [CameraParameters, DetectorParameters, TrackerParameters])
+@pytest.mark.parametrize('kind', [CameraParameters, DetectorParameters, LocatorParameters,
+                                  TrackerParameters])
 def test_any_value_is_taken_as_declared_or_refused_with_a_reason(kind):
     names = [item.name for item in specifications(kind)]
 

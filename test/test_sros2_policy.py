@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 
 from acme_tracking.nodes.camera import CameraNode
 from acme_tracking.nodes.detector import DetectorNode
+from acme_tracking.nodes.locator import LocatorNode
 from acme_tracking.nodes.tracker import TrackerNode
 from acme_tracking.share import share
 import pytest
@@ -24,7 +25,8 @@ def allowed(node, kind, right):
 
 
 @pytest.mark.parametrize('node_type, compressed', [
-    (CameraNode, True), (DetectorNode, False), (DetectorNode, True), (TrackerNode, None)])
+    (CameraNode, True), (DetectorNode, False), (DetectorNode, True), (TrackerNode, None),
+    (LocatorNode, None)])
 def test_a_node_may_do_what_it_does(graph, node_type, compressed):
     node = graph.add(node_type(parameter_overrides=[
         Parameter('compressed', value=compressed)] if compressed is not None else []))
@@ -45,7 +47,7 @@ def test_a_node_may_do_what_it_does(graph, node_type, compressed):
 
 
 def test_only_the_operator_may_set_parameters():
-    for node in 'camera', 'detector', 'tracker':
+    for node in 'camera', 'detector', 'tracker', 'locator':
         assert allowed(node, 'services', 'request') == (
             ['/redetect', '/redetect/routine'] if node == 'tracker' else [])
     assert allowed('operator', 'services', 'request') == ['/*']

@@ -13,6 +13,7 @@ from acme_tracking.labels import CLASSES
 from acme_tracking.scene import models
 from acme_tracking.scene.ego import Drive, MANNERS
 from acme_tracking.scene.ground import paint_background, Road, sample_noise, tile_noise
+from acme_tracking.scene.motion import ground_depth, motion_of, place, solid_depth, STEP
 from acme_tracking.scene.painting import Footprint, painting_order
 from acme_tracking.scene.surroundings import Surroundings
 from acme_tracking.scene.traffic import kerbside, person, plan_lanes, Traffic, unit, vehicle
@@ -189,6 +190,31 @@ class Scene:
                      np.array([m.heading for m in movers], float).reshape(-1, 2),
                      np.array([m.size for m in movers], float).reshape(-1, 3))
 
+    def motion(self, index):
+        """Return how all that is on the road at image `index`, seen or not, moves: a `Motion`."""
+        time = self._time(index)
+        return motion_of(*(place(self._movers(moment), self._camera_at(moment)) for moment in
+                           (max(time - STEP, 0.0), time, time + STEP)), STEP + min(time, STEP))
+
+    def depth(self, index):
+        """
+        Return how far image `index` shows things, metres along the viewing direction.
+
+        float32 (height, width), NaN for the sky and what stands beside the road.  Objects are as
+        deep as the upright boxes around them.
+        """
+        time, camera = self._time(index), self.camera(index)
+        depth = ground_depth(camera)
+        for item in self._ordered(self._things(time), time):
+            if isinstance(item, _Thing):
+                mask = np.zeros(depth.shape, np.uint8)
+                models.paint(mask, [(points, 1) for points, _ in item.polygons], line=cv2.LINE_8)
+                pixels = np.nonzero(mask)
+                depth[pixels] = solid_depth(item.mover, camera, *pixels)
+            else:
+                item.hide(depth)
+        return np.where(depth > 0, depth, np.nan)
+
     def camera(self, index):
         """Return the camera that takes image `index`, as `models.Camera`: place, axes, focal."""
         return self._camera_at(self._time(index))
@@ -360,10 +386,12 @@ class Scene:
     def _things(self, time, only=None):
         """Return every object with a part in the picture, in no order; of the lanes `only` one."""
         camera = self._camera_at(time)
-        movers = [self._target_mover(time)] if self.target else []
-        movers += self._traffic.at(time, only)
-        things = [self._thing(mover, camera) for mover in movers]
+        things = [self._thing(mover, camera) for mover in self._movers(time, only)]
         return [thing for thing in things if thing is not None]
+
+    def _movers(self, time, only=None):
+        target = [self._target_mover(time)] if self.target else []
+        return [*target, *self._traffic.at(time, only)]
 
     def _ordered(self, things, time):
         """Return objects and furniture in painting order, what is behind first."""

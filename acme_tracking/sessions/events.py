@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acme_tracking.detections import Detections
+from acme_tracking.positions.camera import Calibration, Mount
+from acme_tracking.positions.locator import Positions
 import numpy as np
 
 # Events of every session
@@ -236,7 +238,7 @@ class Woken:
     time: int
 
 
-# Events of the recorder session
+# Events of the recorder and the location session
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +248,10 @@ class TracksArrived:
     time: int
     stamp: int
     tracks: Detections
-    age: int
+    age: int = 0
+
+
+# Events of the recorder session
 
 
 @dataclass(frozen=True)
@@ -264,6 +269,35 @@ class FrameWritten:
 
     time: int
     error: str = ''
+
+
+# Events of the location session
+
+
+@dataclass(frozen=True)
+class CameraInfoArrived:
+    """What the camera says of itself."""
+
+    time: int
+    calibration: Calibration
+
+
+@dataclass(frozen=True, eq=False)
+class DepthArrived:
+    """The depth image of `stamp`: float32 (H, W), metres, 0 or NaN where there is none."""
+
+    time: int
+    stamp: int
+    depth: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class MountFound:
+    """Where tf says that the camera is; None when it does not say, and why."""
+
+    time: int
+    mount: Mount | None
+    why: str = ''
 
 
 # Actions of every session
@@ -409,6 +443,23 @@ class WaitUntil:
     """Send `Woken` at this time, and no more at the one before; None for never."""
 
     time: int | None
+
+
+# Actions of the location session
+
+
+@dataclass(frozen=True, eq=False)
+class PublishPositions:
+    """
+    Publish how the tracks on the image of `stamp` move; `path_width` in metres.
+
+    located: whether positions can be told at all, without which there are only times to contact.
+    """
+
+    stamp: int
+    positions: Positions
+    path_width: float
+    located: bool
 
 
 # Actions of the recorder session

@@ -37,6 +37,8 @@ _DEEP = {
     'mono16': 'mono8', _SPREAD: 'mono8', 'bgr16': 'bgr8', 'rgb16': 'rgb8', 'bgra16': 'bgra8',
     'rgba16': 'rgba8', **{name.replace('8', '16'): name for name in _MOSAICS},
 }
+# Depth images (REP 118): how a pixel is stored, and its metres.
+DEPTHS = {'16UC1': ('u2', 0.001), '32FC1': ('f4', 1.0)}
 ENCODINGS = (*VIEWS, *_PAIRED, *_PLANAR, _FULL_PLANAR, *_MOSAICS, *_DEEP)
 
 
@@ -69,6 +71,22 @@ def decode(encoding: str, data, width: int, height: int, step: int,
     if narrow in _PAIRED:
         return cv2.cvtColor(pixels, _PAIRED[narrow])
     return _from_planes(encoding, pixels[..., 0], data, step)
+
+
+def decode_depth(encoding: str, data, width: int, height: int, step: int,
+                 big_endian: bool = False) -> np.ndarray:
+    """
+    Return the bytes of a depth image in metres, float32 (H, W); arguments as of `decode`.
+
+    Raises ValueError for an encoding that is not one of DEPTHS, and for too few bytes.
+    """
+    if encoding not in DEPTHS:
+        raise ValueError(f'depth images must be {" or ".join(DEPTHS)}, got {encoding[:40]!r}')
+    kind, metres = DEPTHS[encoding]
+    kind = np.dtype(kind).newbyteorder('>' if big_endian else '<')
+    _check(encoding, data, width, height, step, width * kind.itemsize)
+    pixels = np.ndarray((height, width), kind, data, strides=(step, kind.itemsize))
+    return pixels.astype(np.float32) * np.float32(metres)
 
 
 def decode_file(data, encoding: str = '') -> np.ndarray | None:

@@ -32,9 +32,9 @@ ALLOCATOR = {
 SHARED_MEMORY = '/dev/shm'
 NEEDED = 4 * 64 * 2**20
 PROFILE = 'config/fastdds_shared_memory.xml'
-# Bytes: of a whole message in that profile, and of the segment that Fast DDS has by itself, in
-# which all pieces of a message must find room.
-PROFILE_MESSAGE, DEFAULT_SEGMENT = 16 * 2**20, 512 * 2**10
+# Bytes of the segment in that profile, and of the one that Fast DDS has by itself: all pieces of a
+# message must find room in it.
+PROFILE_SEGMENT, DEFAULT_SEGMENT = 64 * 2**20, 512 * 2**10
 
 # What goes to another host, when the detector is there, in datagrams of so many bytes at most: one
 # packet each.  By default Fast DDS sends up to 64 kB at once in some forty packets; each one that
@@ -130,9 +130,9 @@ def images_between_hosts(namespace: str, send_again: bool = True) -> dict:
 
 def largest_message(current=None) -> int:
     """
-    Return the bytes of the largest message that travels whole in an environment, 0 for unknown.
+    Return the bytes of the largest message that shared memory has room for, 0 for unknown.
 
-    What is larger is cut into pieces, of which best-effort subscriptions lose some.
+    Of what is larger some pieces are lost, and so the message is, in most cases.
     """
     current = os.environ if current is None else current
     if not current.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp').startswith('rmw_fastrtps'):
@@ -140,7 +140,7 @@ def largest_message(current=None) -> int:
     profile = current.get(PROFILE_VARIABLE, '')
     if not profile:
         return DEFAULT_SEGMENT
-    return PROFILE_MESSAGE if Path(profile).name.startswith(Path(PROFILE).stem) else 0
+    return PROFILE_SEGMENT if Path(profile).name.startswith(Path(PROFILE).stem) else 0
 
 
 def _free(folder: str) -> int:

@@ -373,7 +373,7 @@ def test_a_live_source_is_left_when_the_node_is_deactivated():
 
 
 @pytest.mark.parametrize('source', ['clip.mp4', 'rtsp://front/1'])
-def test_images_that_the_transport_cannot_take_whole_are_said_once(source):
+def test_images_that_the_transport_has_no_room_for_are_said_once(source):
     story = Story(source, largest=1_000_000)
     story.tell(Activated, 0.0)
     story.image(0.1, np.zeros((500, 500, 4), np.uint8))
@@ -382,7 +382,7 @@ def test_images_that_the_transport_cannot_take_whole_are_said_once(source):
         story.image(time, np.zeros((800, 600, 3), np.uint8))
         story.tell(Woken, time)
     warning, = story.warnings
-    assert 'images of 1.4 MB: the transport takes up to 1.0 MB whole' in warning.text
+    assert 'images of 1.4 MB: the transport has room for 1.0 MB' in warning.text
     report = story.report(0.3)
     assert report.level == 'warning' and 'images of 1.4 MB' in report.message
 

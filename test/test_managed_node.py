@@ -11,6 +11,7 @@ import weakref
 from acme_tracking.nodes.camera import CameraNode
 from acme_tracking.nodes.detector import DetectorNode
 from acme_tracking.nodes.managed import ManagedNode
+from acme_tracking.nodes.neighbours import Neighbours
 from acme_tracking.nodes.quality import RELIABLE_QOS
 from acme_tracking.nodes.stand_in import StandInNode
 from acme_tracking.nodes.tracker import TrackerNode
@@ -310,6 +311,23 @@ def test_a_report_and_a_warning_are_performed(echo, graph, capfd):
     assert {'Events in window', 'Duration of window (s)', 'Actual frequency (Hz)'} <= set(values)
     log = capfd.readouterr().err
     assert '[WARN]' in log and 'mind this' in log and 'so it is' in log and '[ERROR]' in log
+
+
+def test_who_has_no_name_yet_is_no_rival():
+    """As a node of a host that was cut off has none."""
+    class Endpoint:
+        node_namespace = '_NODE_NAMESPACE_UNKNOWN_'
+        node_name = '_NODE_NAME_UNKNOWN_'
+
+    class Known:
+        node_namespace, node_name = '/front', 'camera'
+
+    class Node:
+        def get_publishers_info_by_topic(self, topic):
+            return [Endpoint(), Known()]
+    neighbours = Neighbours(Node())
+    assert neighbours.publishers('/image_raw') == ['/front/camera']
+    assert [neighbours.rivals(['/image_raw']) for _ in range(3)] == [{}] * 3
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ def test_too_little_shared_memory_is_said(folder, caplog, monkeypatch):
 def test_segment_holds_many_messages():
     root = ElementTree.parse(environment({})[PROFILE_VARIABLE]).getroot()
     values = {item.tag.split('}')[1]: item.text for item in root.iter()}
-    assert int(values['segment_size']) == 64 * 2**20
-    assert int(values['maxMessageSize']) == transport.PROFILE_MESSAGE
+    assert int(values['segment_size']) == transport.PROFILE_SEGMENT
+    assert int(values['maxMessageSize']) == 16 * 2**20
 
 
 @pytest.mark.parametrize('namespace, images', [
@@ -75,8 +75,8 @@ def test_the_profile_for_another_host_goes_with_the_process():
 
 def test_the_largest_message_is_that_of_the_profile_in_use():
     assert transport.largest_message({}) == 512 * 2**10
-    assert transport.largest_message(environment({})) == 16 * 2**20
-    assert transport.largest_message(environment({}, between_hosts='')) == 16 * 2**20
+    assert transport.largest_message(environment({})) == 64 * 2**20
+    assert transport.largest_message(environment({}, between_hosts='')) == 64 * 2**20
     for unknown in {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, {PROFILE_VARIABLE: '/mine.xml'}:
         assert transport.largest_message(unknown) == 0
 

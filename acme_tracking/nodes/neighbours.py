@@ -3,6 +3,8 @@ from __future__ import annotations
 
 # Topics that everybody publishes on.
 SHARED = {'/diagnostics'}
+# What rmw calls a node whose name it does not know.
+UNKNOWN = '_NODE_NAME_UNKNOWN_'
 
 
 class Neighbours:
@@ -13,9 +15,14 @@ class Neighbours:
         self._node, self._before, self._told = node, {}, {}
 
     def publishers(self, topic: str) -> list[str]:
-        """Return the full names of the nodes that publish on a topic, one for each publisher."""
+        """
+        Return the full names of the nodes that publish on a topic, one for each publisher.
+
+        A node that is heard of, and whose name has not come yet or is lost, is left out.
+        """
         return sorted(f'{info.node_namespace.rstrip("/")}/{info.node_name}'
-                      for info in self._node.get_publishers_info_by_topic(topic))
+                      for info in self._node.get_publishers_info_by_topic(topic)
+                      if info.node_name != UNKNOWN)
 
     def rivals(self, topics) -> dict[str, list[str]]:
         """

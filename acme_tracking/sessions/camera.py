@@ -143,7 +143,7 @@ class CameraSession:
         """
         Begin inactive; `rate` is that of an opened recording, images per second.
 
-        largest: bytes of an image that the transport takes whole, 0 for unknown.
+        largest: bytes of an image that the transport has room for, 0 for unknown.
         """
         self._largest, self._too_large = largest, ''
         self._configured = self._parameters = parameters
@@ -302,10 +302,10 @@ class CameraSession:
         yield Publish(image, stamp)
         if self._largest and image.nbytes > self._largest and not self._too_large:
             self._too_large = (
-                f'images of {image.nbytes / 1e6:.1f} MB: the transport takes up to '
-                f'{self._largest / 1e6:.1f} MB whole, and of larger ones many are lost')
-            yield Warn(f'{self._too_large}; set width, or compressed, or a profile with larger '
-                       'messages (config/fastdds_shared_memory.xml)')
+                f'images of {image.nbytes / 1e6:.1f} MB: the transport has room for '
+                f'{self._largest / 1e6:.1f} MB, and of larger ones many are lost')
+            yield Warn(f'{self._too_large}; set width, or compressed, or a profile with a larger '
+                       'segment (config/fastdds_shared_memory.xml)')
 
     def _on_source_ended(self, event):
         self._reading = False

@@ -108,3 +108,13 @@ def test_detectors_side_by_side(tmp_path):
     ours, theirs = last['detectors']['acme_tracking'], last['detectors'][str(copy)]
     assert ours['ap50'] == theirs['ap50'] and set(ours['ap50_of']) == {'car'}
     assert ours['ms'] > 0 and ours['runtime'] == theirs['runtime']
+
+
+def test_positions_of_tracks_on_a_drive():
+    out = run('benchmark/positions.py', '--no-table', '--drives', 'driving', '--seeds', '1',
+              '--seconds', '2.5', '--rate', '6')
+    report = json.loads(out.splitlines()[-1])
+    assert {'along_relative_median', 'lateral_m_median', 'ttc_relative_median', 'nees'} <= set(
+        report)
+    assert report['along_relative_median'] < 0.1 and report['lateral_m_median'] < 0.4
+    assert 0 < report['nees'] < 6

@@ -25,7 +25,8 @@ from acme_tracking.sessions.detection import DetectorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
 import numpy as np
 
-DRIVES = {'driving': 11, 'turning': 12, 'braking': 13, 'handheld': 14, 'fixed': 15}  # camera: seed
+DRIVES = {'driving': 11, 'turning': 12, 'braking': 13, 'handheld': 14, 'fixed': 15}  # first seed
+NEXT_SEED = 100         # of another drive of the same kind
 LEAST_VISIBLE = 0.5     # of an object, to be detected
 MATCH = 0.5             # IoU of a track with the true box
 NEAREST, FARTHEST = 3.0, 40.0   # metres ahead, of what counts
@@ -46,17 +47,18 @@ def main():
     parser.add_argument('--seconds', type=float, default=8.0, help='of each drive')
     parser.add_argument('--rate', type=float, default=12.0, help='images per second')
     parser.add_argument('--drives', nargs='+', choices=DRIVES, default=list(DRIVES))
-    parser.add_argument('--seed', type=int, default=0, help='added to the seeds of the drives')
+    parser.add_argument('--seeds', type=int, default=2, help='drives of each kind')
     parser.add_argument('--no-table', action='store_true', help='only the figures')
     arguments = parser.parse_args()
-    scenes = {kind: Scene(camera=kind, seed=DRIVES[kind] + arguments.seed, rate=arguments.rate)
-              for kind in arguments.drives}
+    scenes = {(kind, seed): Scene(camera=kind, seed=seed, rate=arguments.rate)
+              for kind in arguments.drives
+              for seed in DRIVES[kind] + NEXT_SEED * np.arange(arguments.seeds)}
     count = round(arguments.seconds * arguments.rate)
     if not arguments.no_table:
         print_table(scenes, count)
     scores = Scores()
-    for kind, scene in scenes.items():
-        follow(kind, scene, count, scores)
+    for drive, scene in scenes.items():
+        follow(drive, scene, count, scores)
     print(json.dumps(scores.figures()))
 
 
@@ -69,7 +71,7 @@ class Scores:
 
     def add(self, drive, seconds, positions, motion, truth_ids):
         """
-        Note positions on a drive, of which each is of the object in `truth_ids`, -1 for none.
+        Note positions on a drive (camera, seed), each of the object in `truth_ids`, -1 for none.
 
         An object that is followed anew, as another track, settles anew.
         """
@@ -81,7 +83,7 @@ class Scores:
             true = place[identity]
             x, y, _, aside = motion.states[true]
             contact = motion.times_to_contact[true]
-            if drive == ABOVE or not abs(y + aside * contact) <= PASSING:
+            if drive[0] == ABOVE or not abs(y + aside * contact) <= PASSING:
                 contact = math.inf
             if not NEAREST <= x - motion.sizes[true, 0] / 2 or x > FARTHEST:
                 continue
@@ -135,7 +137,7 @@ def visible(scene, index):
     return Detections(truth.boxes[seen], np.ones(seen.sum()), truth.labels[seen], truth.ids[seen])
 
 
-def follow(kind, scene, count, scores):
+def follow(drive, scene, count, scores):
     """Score the positions of tracks on rendered images."""
     stamps = [round(index / scene.rate * 1e9) for index in range(count)]
     truths = {stamp: visible(scene, index) for index, stamp in enumerate(stamps)}
@@ -153,7 +155,7 @@ def follow(kind, scene, count, scores):
             continue
         positions = locator.locate(stamp, tracks, (scene.width, scene.height), camera,
                                    mount_of(scene, index))
-        scores.add(kind, stamp / 1e9, positions, scene.motion(index),
+        scores.add(drive, stamp / 1e9, positions, scene.motion(index),
                    matched(tracks, truths[stamp]))
 
 
@@ -170,8 +172,8 @@ def print_table(scenes, count):
     """Print, as Markdown, how far positions by true boxes with noise are off."""
     variants = {(source, pixels, degrees): Scores() for source in ('ground', 'depth')
                 for pixels in PIXELS for degrees in DEGREES}
-    for kind, scene in scenes.items():
-        score_noisy(kind, scene, count, variants)
+    for drive, scene in scenes.items():
+        score_noisy(drive, scene, count, variants)
     print('| source | box noise, px | wrong pitch | ' + ' | '.join(
         f'{low}-{high} m' for low, high in RANGES) + ' | NEES |')
     print('| --- ' * (4 + len(RANGES)) + '|')
@@ -186,7 +188,7 @@ def print_table(scenes, count):
               + f' | {scores.figures()["nees"]:.1f} |', flush=True)
 
 
-def score_noisy(kind, scene, count, variants):
+def score_noisy(drive, scene, count, variants):
     """Score one drive in all variants."""
     rng, camera, size = np.random.default_rng(scene.seed), camera_of(scene), (scene.width,
                                                                              scene.height)
@@ -203,7 +205,7 @@ def score_noisy(kind, scene, count, variants):
             positions = locator.locate(
                 stamp, noisy, size, camera, mount_of(scene, index, degrees),
                 depth if source == 'depth' else None)
-            variants[source, pixels, degrees].add(kind, stamp / 1e9, positions, motion,
+            variants[source, pixels, degrees].add(drive, stamp / 1e9, positions, motion,
                                                   tracks.ids)
 
 

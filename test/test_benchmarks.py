@@ -118,3 +118,13 @@ def test_cameras_on_demand_and_on_every_image():
     for mode in last['2'], last['2']['every_image']:
         assert 0 <= mode['tracked'] <= 1 and mode['interval_ms'] > 60
         assert (mode['age_p95_ms'] is None) == (mode['tracked'] == 0)
+
+
+def test_positions_of_tracks_on_a_drive():
+    out = run('benchmark/positions.py', '--no-table', '--drives', 'driving', '--seeds', '1',
+              '--seconds', '2.5', '--rate', '6')
+    report = json.loads(out.splitlines()[-1])
+    assert {'along_relative_median', 'lateral_m_median', 'ttc_relative_median', 'nees'} <= set(
+        report)
+    assert report['along_relative_median'] < 0.1 and report['lateral_m_median'] < 0.4
+    assert 0 < report['nees'] < 6

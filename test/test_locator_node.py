@@ -86,11 +86,13 @@ def test_nearest_in_path_is_a_range_and_infinite_for_nothing():
 def test_depth_is_read_in_metres():
     assert depth_from_msg(depth_image('16UC1', [1500, 0]))[0] == pytest.approx([1.5, 0])
     assert depth_from_msg(depth_image('32FC1', [2.5, NAN]))[0, 0] == 2.5
+    turned = Image(encoding='16UC1', width=1, height=1, step=2, is_bigendian=1, data=[1, 0])
+    assert depth_from_msg(turned) == pytest.approx(np.array([[0.256]]))
 
 
 @pytest.mark.parametrize('changes, words', [
-    ({'encoding': 'bgr8'}, "16UC1 or 32FC1, got 'bgr8'"), ({'is_bigendian': 1}, 'big-endian'),
-    ({'step': 2}, 'step'), ({'height': 5}, 'bytes of')])
+    ({'encoding': 'bgr8'}, "16UC1 or 32FC1, got 'bgr8'"), ({'step': 2}, 'step'),
+    ({'height': 5}, 'bytes of')])
 def test_what_is_no_depth_image_is_refused(changes, words):
     message = depth_image('16UC1', [1, 2])
     for name, value in changes.items():

@@ -3,6 +3,7 @@ from dataclasses import replace
 import math
 
 from acme_tracking.detections import Detections
+from acme_tracking.metrics.positions import nees, nees_band, nees_of_objects
 from acme_tracking.positions.camera import Calibration, Camera, Mount
 from acme_tracking.positions.contact import Growth
 from acme_tracking.positions.depth import core_depth
@@ -140,7 +141,7 @@ def test_errors_are_as_large_as_the_covariance_says():
     for _ in range(150):
         x, y, kind = rng.uniform(8, 35), rng.uniform(-5, 5), KINDS['car']
         mount = Mount.from_angles(height=1.5, pitch=math.radians(3 + rng.normal(0, 0.4)))
-        box = box_of('car', x, y, mount, rng.normal(0, 0.2),
+        box = box_of('car', x, y, mount, rng.normal(0, 0.3),
                      np.exp(rng.normal(0, kind.deviation)))
         found = tracks(box + rng.normal(0, 1.5, 4))
         positions = locate(found, locator=Locator(wanted))
@@ -287,6 +288,17 @@ def test_nearest_in_path_is_what_reaches_into_it():
     assert positions.in_path(1.0).tolist() == [True, False, False]
     empty = Detections([], [], [], [])
     assert locate(empty).nearest_in_path(2.5) == math.inf
+
+
+# Scores
+
+
+def test_errors_are_measured_by_their_covariance():
+    errors, covariances = [(2, 0), (1, 3)], [np.diag([4.0, 1]), np.diag([1.0, 9])]
+    assert nees(errors, covariances) == pytest.approx([1, 2])
+    assert nees_of_objects([1, 3, 8], ['a', 'a', 'b']) == (5, 2)
+    low, high = nees_band(25)
+    assert (low, high) == pytest.approx((1.294, 2.857), abs=0.001)  # chi2 of 50, over 25
 
 
 # Truth of the scene

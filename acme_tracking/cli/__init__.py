@@ -13,6 +13,7 @@ import sys
 
 VERBS = {
     'bag': 'make, look into and record bags (rosbag2)',
+    'calibrate': 'height and pitch of a camera from the tracks of a drive',
     'compare': 'put runs of evaluate side by side',
     'data': 'look into image banks, and convert them',
     'demo': 'track a video or a rendered scene with all three nodes and record the result',

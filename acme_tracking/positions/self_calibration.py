@@ -26,7 +26,9 @@ NODDING = 0.004           # radians
 USUAL_HEIGHT = 1.5        # metres, of a camera; where the iteration begins
 ITERATIONS = 3
 LEAST_HEIGHT = 0.1
+HIGHEST, STEEPEST = 3.0, math.tan(math.radians(8))  # beyond, boxes show the tops of objects
 RESAMPLED = 60
+COMMON = 0.03, math.radians(0.15)  # share of the height, and pitch
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ def estimate(tracks: Mapping[int, Detections], camera: Camera) -> Pose:
     """
     Return the pose of a camera by its tracks, {stamp: tracks with ids}.
 
-    The deviations are those of estimates from objects drawn at random (bootstrap; Efron, 1979).
-    Raises ValueError when there are too few objects of known classes.
+    The deviations are those of estimates from objects drawn at random (bootstrap; Efron, 1979) and
+    of what all objects of a drive share (COMMON).
+    Raises ValueError when there are too few objects of known classes, and for a camera that looks
+    at objects from so far above that their boxes are not as high as they are.
     """
     noise = math.hypot(BOX_DEVIATION / camera.focal, NODDING)
     # more boxes than a few tell no more, as they share their errors
@@ -55,12 +59,16 @@ def estimate(tracks: Mapping[int, Detections], camera: Camera) -> Pose:
         raise ValueError(f'{len(objects)} objects of known classes were tracked long enough, '
                          f'expected {LEAST_OBJECTS} or more')
     rng = np.random.default_rng(0)
-    height, horizon = _solve(objects)
+    height, tangent = _solve(objects)
+    if height > HIGHEST or abs(tangent) > STEEPEST:
+        raise ValueError(f'a camera {height:.1f} m above the ground that looks down by '
+                         f'{math.degrees(math.atan(tangent)):.0f} degrees cannot be calibrated by '
+                         f'what it tracks: at most {HIGHEST} m and '
+                         f'{math.degrees(math.atan(STEEPEST)):.0f} degrees')
     drawn = np.array([_solve([objects[index] for index in rng.integers(
         len(objects), size=len(objects))]) for _ in range(RESAMPLED)])
-    deviations = drawn.std(axis=0)
-    return Pose(height, math.atan(horizon), float(deviations[0]), float(deviations[1]),
-                len(objects))
+    deviations = np.hypot(drawn.std(axis=0), (COMMON[0] * height, COMMON[1]))
+    return Pose(height, math.atan(tangent), *deviations.tolist(), len(objects))
 
 
 def _lines(tracks, camera):

@@ -41,7 +41,7 @@ def main():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:arguments.cores])
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ.update(environment())
-    drives = render()
+    drives = render(min(DRIVES, max(arguments.cameras)))
     print(f'{"cameras":>8}{"CNN":>12}{"images":>9}{"age p95":>11}{"runs/camera":>13}{"cores":>7}')
     report = {}
     for count in arguments.cameras:
@@ -55,13 +55,13 @@ def main():
     print(json.dumps(report))
 
 
-def render():
-    """Return drives, each a list of image messages."""
+def render(count):
+    """Return so many drives, each a list of image messages."""
     from acme_tracking.messages import image_to_msg
     from std_msgs.msg import Header
 
     drives = []
-    for seed in range(DRIVES):
+    for seed in range(count):
         scene = Scene(*SIZE, seed=seed, rate=RATE, density=0.3, camera='driving')
         there = [image_to_msg(scene.render(index), Header()) for index in range(LENGTH)]
         drives.append(there + there[-2:0:-1])
@@ -142,7 +142,7 @@ class Probe:
         for number in range(images * len(self._images)):
             index, camera = divmod(number, len(self._images))
             self._spin_until(begin + number / RATE / len(self._images))
-            drive = self._drives[camera % DRIVES]
+            drive = self._drives[camera % len(self._drives)]
             message = drive[(self._index + index + 7 * camera) % len(drive)]
             message.header.stamp = ns_to_stamp(time.time_ns())
             stamp = message.header.stamp

@@ -105,7 +105,8 @@ def test_a_missing_video_ends_it_with_a_reason(tmp_path):
 
 def test_a_model_of_the_hub_is_left_to_the_detector(tmp_path, monkeypatch):
     started = {}
-    monkeypatch.setattr(Processes, 'start', lambda _, node, **given: started.update({node: given}))
+    monkeypatch.setattr(Processes, 'start',
+                        lambda _, node, below='', **given: started.update({node: given}))
     monkeypatch.setattr(Processes, 'wait_for', lambda *_: None)
     assert main(['demo', '--weights', 'hf:PekingU/rtdetr_r18vd', '--out', str(tmp_path)]) == 1
     assert started['detector'] == {'weights': 'hf:PekingU/rtdetr_r18vd'}

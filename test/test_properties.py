@@ -1,5 +1,6 @@
 """What holds for any order of events, any parameter value and any message (hypothesis)."""
 from dataclasses import replace
+import functools
 
 from acme_tracking.detections import Detections
 from acme_tracking.parameters import ParameterSet, specifications, validate
@@ -52,9 +53,11 @@ STEPS = strategies.integers(0, 12 * SECOND)
 few = settings(max_examples=200, deadline=None, derandomize=True,
                suppress_health_check=[HealthCheck.too_slow])
 
-numbers = strategies.floats(-200, 300, width=32)
+# No subnormal numbers: some library has the processor take them for 0.
+floats = functools.partial(strategies.floats, allow_subnormal=False)
+numbers = floats(-200, 300, width=32)
 found = strategies.lists(
-    strategies.tuples(numbers, numbers, numbers, numbers, strategies.floats(0, 1),
+    strategies.tuples(numbers, numbers, numbers, numbers, floats(0, 1),
                       strategies.sampled_from(['car', 'person'])), max_size=4).map(
     lambda rows: Detections([row[:4] for row in rows], [row[4] for row in rows],
                             [row[5] for row in rows]))
@@ -177,9 +180,9 @@ def test_a_camera_publishes_only_what_it_read_and_nothing_while_it_is_inactive(s
 
 
 anything = strategies.one_of(
-    strategies.none(), strategies.booleans(), strategies.integers(), strategies.floats(),
+    strategies.none(), strategies.booleans(), strategies.integers(), floats(),
     strategies.text(max_size=20), strategies.binary(max_size=5),
-    strategies.lists(strategies.one_of(strategies.integers(), strategies.floats(),
+    strategies.lists(strategies.one_of(strategies.integers(), floats(),
                                        strategies.text(max_size=5)), max_size=4))
 
 

@@ -10,6 +10,7 @@ import weakref
 
 from acme_tracking.nodes.camera import CameraNode
 from acme_tracking.nodes.detector import DetectorNode
+from acme_tracking.nodes.locator import LocatorNode
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.neighbours import Neighbours
 from acme_tracking.nodes.quality import RELIABLE_QOS
@@ -38,7 +39,8 @@ def sockets():
     return sum(os.readlink(link).startswith('socket:') for link in links if os.path.lexists(link))
 
 
-@pytest.mark.parametrize('node_type', [CameraNode, DetectorNode, TrackerNode])
+@pytest.mark.parametrize('node_type', [CameraNode, DetectorNode, LocatorNode,
+                                       TrackerNode])
 def test_an_active_node_that_is_destroyed_leaves_nothing_behind(node_type):
     """A leak of participants ends in a graph where nobody is found: DDS looks for some 32."""
     Graph().close()  # the first one of a process opens three sockets that stay

@@ -168,6 +168,11 @@ def test_a_box_that_fills_the_image_has_no_position():
     assert not locate(tracks((0, 0, 1280, 720))).known[0]
 
 
+def test_a_box_without_area_is_survived():
+    flat = tracks((300, 200, 340, 200), (300, 200, 300, 240), (300, 240, 340, 200))
+    assert len(locate(flat, times=3)) == 3
+
+
 def test_a_foot_near_the_horizon_says_so():
     shares = []
     for x in 10, 30, 90:

@@ -33,7 +33,7 @@ def comparable_size(box, known) -> tuple[int, float] | None:
     border cuts the height.
     """
     for axis in (1, 0):
-        if known[axis] and known[axis + 2]:
+        if known[axis] and known[axis + 2] and box[axis + 2] > box[axis]:
             return axis, float(box[axis + 2] - box[axis])
     return None
 
@@ -73,7 +73,7 @@ class Edges:
             return None
         ray = mount.axes.T @ np.array([*self.middle, 1.0])
         for low, high, size in ((TOP, BOTTOM, kind.size[2]), (LEFT, RIGHT, kind.size[1])):
-            if self.known[low] and self.known[high]:
+            if self.known[low] and self.known[high] and self.rays[high] > self.rays[low]:
                 depth = size / (self.rays[high] - self.rays[low]) + kind.size[0] / 2
                 return mount.position[:2] + depth * ray[:2]
         if self.known[BOTTOM]:

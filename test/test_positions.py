@@ -203,8 +203,10 @@ def test_many_images_do_not_make_a_pitch_sure():
 
 def test_images_that_come_faster_do_not_tell_more():
     found = tracks(box_of('person', 15, 0), label='person')
-    slow, fast = locate(found, times=11), locate(found, times=51, seconds=0.02)
-    assert (deviations(fast) > 0.9 * deviations(slow)).all()
+    wanted = PositionParameters(box_deviation=8.0, pitch_deviation=0.0)
+    slow, fast = (deviations(locate(found, times, Locator(wanted), seconds))
+                  for times, seconds in ((3, 0.5), (51, 0.02)))
+    assert (fast > 0.9 * slow).all()
 
 
 def test_a_box_with_a_low_score_and_other_edges_of_a_cut_one_are_believed_less():
@@ -217,10 +219,13 @@ def test_a_box_with_a_low_score_and_other_edges_of_a_cut_one_are_believed_less()
 
 
 def test_a_box_that_contradicts_all_before_is_believed_less():
-    locator = Locator(PositionParameters())
-    locate(tracks(box_of('car', 20, 0)), 20, locator)
-    far = locator.locate(2 * SECOND, tracks(box_of('car', 20, 12)), SIZE, CAMERA, MOUNT)
-    assert abs(far.states[0, 1]) < 0.7
+    moved = []
+    for aside in 2, 8:
+        locator = Locator(PositionParameters(relative_box_deviation=0.0))
+        locate(tracks(box_of('person', 20, 0), label='person'), 20, locator)
+        far = tracks(box_of('person', 20, aside), label='person')
+        moved.append(locator.locate(2 * SECOND, far, SIZE, CAMERA, MOUNT).states[0, 1])
+    assert moved[1] < 2 * moved[0]  # though it is four times as far
 
 
 def test_the_heading_follows_the_velocity():

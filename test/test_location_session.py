@@ -132,6 +132,14 @@ def test_a_bad_calibration_is_said_once_and_leaves_only_times_to_contact(changes
     assert len(story.tell(CameraInfoArrived(SECOND, bad))) == 1
 
 
+def test_camera_info_comes_with_every_image_and_changes_nothing():
+    story = Story()
+    story.tracks(1.0)
+    assert story.tell(CameraInfoArrived(SECOND, replace(CALIBRATION))) == []
+    nothing = Detections([(0, 0, 640, 360)], [0.9], ['car'], [7])
+    assert published(story.tracks(1.1, nothing)).positions.known.all()  # it is remembered
+
+
 def test_another_calibration_begins_anew():
     story = Story()
     near = published(story.tracks(1.0)).positions.states[0, 0]

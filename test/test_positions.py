@@ -7,6 +7,7 @@ from acme_tracking.metrics.positions import nees, nees_band, nees_of_objects
 from acme_tracking.positions.camera import Calibration, Camera, Mount
 from acme_tracking.positions.contact import Growth
 from acme_tracking.positions.depth import core_depth
+from acme_tracking.positions.edges import Edges
 from acme_tracking.positions.locator import Locator, PositionParameters
 from acme_tracking.positions.solids import extents, KINDS
 from acme_tracking.scene import Scene
@@ -194,6 +195,48 @@ def test_a_wrong_pitch_is_within_what_it_may_be():
     assert deviations(positions)[0] > 1
 
 
+def test_many_images_do_not_make_a_pitch_sure():
+    sure, unsure = (locate(tracks(box_of('car', 30, 0)), 40, Locator(PositionParameters(
+        pitch_deviation=allowed))) for allowed in (0.05, 1.0))
+    assert deviations(unsure)[0] > 1.5 * deviations(sure)[0]
+
+
+def test_images_that_come_faster_do_not_tell_more():
+    found = tracks(box_of('person', 15, 0), label='person')
+    wanted = PositionParameters(box_deviation=8.0, pitch_deviation=0.0)
+    slow, fast = (deviations(locate(found, times, Locator(wanted), seconds))
+                  for times, seconds in ((3, 0.5), (51, 0.02)))
+    assert (fast > 0.9 * slow).all()
+
+
+def test_a_box_with_a_low_score_and_other_edges_of_a_cut_one_are_believed_less():
+    sure = tracks(box_of('car', 15, 0))
+    unsure = replace(sure, scores=[0.2])
+    assert deviations(locate(unsure, 5))[0] > 1.1 * deviations(locate(sure, 5))[0]
+    box, known = sure.boxes[0], np.ones(4, bool)
+    assert Edges(CAMERA, box, known & [True, True, False, True], 1.0).deviation == pytest.approx(
+        2 * Edges(CAMERA, box, known, 1.0).deviation)
+
+
+def test_a_box_that_contradicts_all_before_is_believed_less():
+    moved = []
+    for aside in 2, 8:
+        locator = Locator(PositionParameters(relative_box_deviation=0.0))
+        locate(tracks(box_of('person', 20, 0), label='person'), 20, locator)
+        far = tracks(box_of('person', 20, aside), label='person')
+        moved.append(locator.locate(2 * SECOND, far, SIZE, CAMERA, MOUNT).states[0, 1])
+    assert moved[1] < 2 * moved[0]  # though it is four times as far
+
+
+def test_the_heading_follows_the_velocity():
+    locator, course = Locator(PositionParameters()), math.radians(25)
+    for index in range(40):
+        x, y = 35 - 0.7 * index * math.cos(course), 4 - 0.7 * index * math.sin(course)
+        positions = locator.locate(index * SECOND // 10, tracks(
+            box_of('car', x, y, heading=course)), SIZE, CAMERA, MOUNT)
+    assert abs(math.sin(positions.headings[0] - course)) < math.radians(8)
+
+
 def test_velocity_against_the_vehicle_follows():
     locator = Locator(PositionParameters())
     for index in range(30):
@@ -208,7 +251,8 @@ def test_what_is_not_measured_for_a_second_is_not_known_any_more():
     locate(tracks(box_of('car', 12, 0)), locator=locator)
     predicted = locator.locate(SECOND // 2, nothing, SIZE, CAMERA, MOUNT)
     assert predicted.known[0] and deviations(predicted)[0] > 2
-    assert not locator.locate(2 * SECOND, nothing, SIZE, CAMERA, MOUNT).known[0]
+    assert locator.locate(SECOND, nothing, SIZE, CAMERA, MOUNT).known[0]
+    assert not locator.locate(SECOND * 5 // 4, nothing, SIZE, CAMERA, MOUNT).known[0]
 
 
 def test_without_a_calibration_there_is_only_time_to_contact():

@@ -109,6 +109,9 @@ def end_with(parent: int) -> None:
 
 
 def end_with_parent() -> None:
-    """End with the parent that the environment names, if it is this process's own."""
-    if os.environ.get(PARENT_VARIABLE) == str(os.getppid()):
+    """End with the parent that the environment names, if it is this process's own, or gone."""
+    parent = os.environ.get(PARENT_VARIABLE, '')
+    if parent == str(os.getppid()):
         end_with(os.getppid())
+    elif parent.isdecimal() and not Path('/proc', parent).exists():
+        os._exit(1)  # it was quicker

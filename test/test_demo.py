@@ -11,7 +11,7 @@ from acme_tracking.annotated_video import AnnotatedVideo
 from acme_tracking.cli import main
 from acme_tracking.detections import Detections
 from acme_tracking.drawing import draw_tracks
-from acme_tracking.processes import Processes
+from acme_tracking.processes import PARENT_VARIABLE, Processes
 from acme_tracking.scene import Scene
 import cv2
 import numpy as np
@@ -173,6 +173,14 @@ def test_a_node_ends_with_the_launcher_that_it_was_told_of(wait_until):
     finally:
         if alive(node):
             os.kill(node, signal.SIGKILL)
+
+
+def test_a_node_whose_launcher_has_gone_meanwhile_does_not_begin():
+    gone = subprocess.Popen([sys.executable, '-c', ''])
+    gone.wait()
+    node = subprocess.run([sys.executable, '-m', 'acme_tracking.nodes.camera'], timeout=DEADLINE,
+                          env={**os.environ, PARENT_VARIABLE: str(gone.pid)})
+    assert node.returncode == 1
 
 
 def alive(process):

@@ -6,8 +6,6 @@ the executor's one thread.
 """
 from __future__ import annotations
 
-import sys
-
 from acme_tracking.messages import (
     calibration_from_msg,
     depth_from_msg,
@@ -20,7 +18,7 @@ from acme_tracking.messages import (
 )
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
-from acme_tracking.nodes.running import now, run
+from acme_tracking.nodes.running import exit_with, now, run
 from acme_tracking.positions.camera import Mount
 from acme_tracking.sessions.events import (
     CameraInfoArrived,
@@ -150,7 +148,7 @@ class Transforms:
 
 def main():
     """Run the locator node."""
-    sys.exit(run(LocatorNode))
+    exit_with(run(LocatorNode))
 
 
 if __name__ == '__main__':

@@ -20,7 +20,7 @@ from acme_tracking.messages import (
 )
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import RELIABLE_QOS
-from acme_tracking.nodes.running import now, run
+from acme_tracking.nodes.running import exit_with, now, run
 from acme_tracking.parameters import parameter
 from acme_tracking.sessions.cameras import below
 from acme_tracking.sessions.events import (
@@ -159,7 +159,7 @@ class RecorderNode(ManagedNode):
 
 def main():
     """Run the recorder node."""
-    sys.exit(run(RecorderNode))
+    exit_with(run(RecorderNode))
 
 
 if __name__ == '__main__':

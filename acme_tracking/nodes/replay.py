@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import functools
-import sys
 import threading
 import time
 
@@ -19,7 +18,7 @@ from acme_tracking.evaluation.live import PUBLISHED, READY, TOPICS
 from acme_tracking.messages import image_to_msg, ns_to_stamp
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import OFFERED_IMAGE_QOS
-from acme_tracking.nodes.running import run
+from acme_tracking.nodes.running import exit_with, run
 from acme_tracking.parameters import parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -135,7 +134,7 @@ class ReplayNode(ManagedNode):
 
 def main():
     """Run the replay node."""
-    sys.exit(run(ReplayNode))
+    exit_with(run(ReplayNode))
 
 
 if __name__ == '__main__':

@@ -5,7 +5,6 @@ from collections import deque
 from dataclasses import replace
 import functools
 import statistics
-import sys
 
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.messages import (
@@ -18,7 +17,7 @@ from acme_tracking.messages import (
 )
 from acme_tracking.nodes.managed import ManagedNode
 from acme_tracking.nodes.quality import IMAGE_QOS, OFFERED_IMAGE_QOS, RELIABLE_QOS
-from acme_tracking.nodes.running import now, run
+from acme_tracking.nodes.running import exit_with, now, run
 from acme_tracking.nodes.worker import Worker
 from acme_tracking.sessions.event_log import EventLog
 from acme_tracking.sessions.events import (
@@ -196,7 +195,7 @@ def _milliseconds(nanoseconds):
 
 def main():
     """Run the tracker node."""
-    sys.exit(run(TrackerNode))
+    exit_with(run(TrackerNode))
 
 
 if __name__ == '__main__':

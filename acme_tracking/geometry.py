@@ -6,6 +6,8 @@ x1, y1, x2, y2 in pixels of one image: the left, top, right and bottom edge, so 
 ``x2 - x1`` is the width.  The other notations exist only at the edges of the package (files,
 messages) and are converted here.
 """
+import math
+
 import numpy as np
 
 
@@ -95,11 +97,17 @@ def from_center(boxes) -> np.ndarray:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
+def extent_of_turned(width, height, radians: float):
+    """Return the width and height of the upright box around one that is turned by an angle."""
+    cosine, sine = abs(math.cos(radians)), abs(math.sin(radians))
+    return width * cosine + height * sine, width * sine + height * cosine
+
+
 def around_turned(boxes, degrees: float) -> np.ndarray:
     """Return the boxes (N, 4) around boxes that are turned on their centres by an angle."""
-    boxes, angle = to_center(boxes), np.radians(degrees)
-    turn = np.abs([[np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return from_center(np.concatenate([boxes[:, :2], boxes[:, 2:] @ turn], axis=1))
+    boxes = to_center(boxes)
+    boxes[:, 2], boxes[:, 3] = extent_of_turned(boxes[:, 2], boxes[:, 3], math.radians(degrees))
+    return from_center(boxes)
 
 
 def to_center(boxes) -> np.ndarray:

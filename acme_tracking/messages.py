@@ -12,7 +12,7 @@ import math
 
 from acme_tracking.detections import Detections
 from acme_tracking.files import read_yaml
-from acme_tracking.geometry import from_center, to_center
+from acme_tracking.geometry import extent_of_turned, from_center, to_center
 from acme_tracking.interfaces import ensure_vision_msgs
 from acme_tracking.positions.camera import Calibration
 from acme_tracking.positions.locator import Positions
@@ -173,10 +173,7 @@ def _row(detection):
     # written so that NaN is none
     if not all(abs(number) <= LARGEST for number in numbers) or min(numbers[2:4]) <= 0:
         return None
-    cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
-    width = box.size_x * cosine + box.size_y * sine
-    height = box.size_x * sine + box.size_y * cosine
-    center = box.center.position.x, box.center.position.y, width, height
+    center = *numbers[:2], *extent_of_turned(*numbers[2:])
     guesses = [result.hypothesis for result in detection.results]
     scored = [guess for guess in guesses if not math.isnan(guess.score)]
     if guesses and not scored:

@@ -58,6 +58,15 @@ def pytest_unconfigure():
     _LOGS.cleanup()
 
 
+def launch_module(name):
+    """Return a file of launch/ as a module."""
+    path = ROOT / 'launch' / name
+    specification = importlib.util.spec_from_file_location(name.partition('.')[0], path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 class Graph:
     """A ROS context with an executor: add nodes, and spin until something is true."""
 

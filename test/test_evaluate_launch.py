@@ -1,21 +1,16 @@
 """The launch file that replays a bag: what it starts, in which order, and what it refuses."""
-import importlib.util
-from pathlib import Path
 
+from conftest import launch_module
 import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is not on PyPI: needs a ROS installation')
 
-FILE = Path(__file__).resolve().parent.parent / 'launch' / 'replay.launch.py'
 
 
 @pytest.fixture
 def module():
     """Return the launch file as a module."""
-    specification = importlib.util.spec_from_file_location('replay_launch', FILE)
-    loaded = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(loaded)
-    return loaded
+    return launch_module('replay.launch.py')
 
 
 def started(module, **arguments):

@@ -1,11 +1,11 @@
 """The launch file: its arguments, what they start, and a real run that Ctrl-C ends cleanly."""
-import importlib.util
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
 
+from conftest import launch_module
 import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is not on PyPI: needs a ROS installation')
@@ -16,9 +16,7 @@ FILE = Path(__file__).resolve().parent.parent / 'launch' / 'tracking.launch.py'
 @pytest.fixture
 def description():
     """Return the launch description of the file and the module that made it."""
-    specification = importlib.util.spec_from_file_location('tracking_launch', FILE)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = launch_module('tracking.launch.py')
     return module.generate_launch_description(), module
 
 

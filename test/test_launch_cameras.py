@@ -1,11 +1,11 @@
 """The launch file of several cameras: what it starts, and a real run of two."""
-import importlib.util
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
 
+from conftest import launch_module
 import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is not on PyPI: needs a ROS installation')
@@ -20,10 +20,7 @@ TWO = """
 @pytest.fixture
 def module():
     """Return the launch file as a module."""
-    specification = importlib.util.spec_from_file_location('cameras_launch', FILE)
-    found = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(found)
-    return found
+    return launch_module('cameras.launch.py')
 
 
 def started(module, **arguments):

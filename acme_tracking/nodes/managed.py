@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import traceback
 
-from acme_tracking.nodes.health import DIAGNOSTICS, Health
+from acme_tracking.nodes.health import Health
 from acme_tracking.nodes.neighbours import Neighbours
 from acme_tracking.nodes.quality import Endpoints
 from acme_tracking.nodes.ros_parameters import RosParameters
@@ -256,8 +256,7 @@ class ManagedNode(LifecycleNode):
     def _report_health(self):
         self._endpoints.warn_of_mismatches()
         self._health.rivals = self._neighbours.rivals(
-            [entity.topic_name for *_, entity in self._entities
-             if getattr(entity, 'topic_name', DIAGNOSTICS) != DIAGNOSTICS])
+            [entity.topic_name for *_, entity in self._entities if hasattr(entity, 'topic_name')])
         if self.state == 'active':
             self.diagnose()
         elif self._failure:

@@ -1,8 +1,10 @@
 """Who else publishes on the topics of a node: two cameras on one topic are followed as one."""
 from __future__ import annotations
 
+from acme_tracking.nodes.health import DIAGNOSTICS
+
 # Topics that everybody publishes on.
-SHARED = {'/diagnostics'}
+SHARED = {DIAGNOSTICS}
 # What rmw calls a node whose name it does not know.
 UNKNOWN = '_NODE_NAME_UNKNOWN_'
 

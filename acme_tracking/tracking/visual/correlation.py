@@ -509,6 +509,7 @@ def _learn_filters(trackers, patches, rate):
         filters = fft.rfft2(spatial * (_mask * (penalty / (penalty + REGULARIZATION))))
         multiplier += free - filters
         penalty *= np.float32(PENALTY_GROWTH)
+    # copies: a row would keep the arrays of all the others
     for tracker, model, solved in zip(trackers, spectra, filters):
         tracker._model, tracker._filter = model.copy(), solved.copy()
 

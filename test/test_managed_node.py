@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 import gc
 import os
+from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -413,6 +415,8 @@ def test_ctrl_c_breaks_off_nothing(moment):
     try:
         if moment == 'deactivate':
             assert process.stdout.readline() == 'active\n'
+            shared = shared_memory(process.pid)
+            assert shared
             process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == f'{moment}\n'
         process.send_signal(signal.SIGINT)
@@ -422,3 +426,11 @@ def test_ctrl_c_breaks_off_nothing(moment):
     assert process.returncode == 0, errors
     assert printed.startswith('done\n')
     assert 'Traceback' not in errors and 'cannot' not in errors, errors
+    if moment == 'deactivate':
+        assert not [path for path in shared if path.exists()]
+
+
+def shared_memory(pid):
+    """Return the files through which Fast DDS shares the messages of a process."""
+    maps = Path(f'/proc/{pid}/maps').read_text().splitlines()
+    return [Path(line.split()[-1]) for line in maps if re.search('/fastrtps_[0-9a-f]{16}$', line)]

@@ -69,7 +69,7 @@ class Track:
     @property
     def label(self) -> str:
         """The label with the greatest sum of detection scores."""
-        return self._votes.most_common(1)[0][0]
+        return max(self._votes, key=self._votes.get)
 
     @property
     def mean_score(self) -> float:

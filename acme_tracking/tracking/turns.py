@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from acme_tracking.tracking.visual import can_be_moved
 
-# Every object is looked at on one of so many images, however many there are: no box is older than
-# three images.
+# Every object in sight is looked at on one of so many images, however many there are: no box is
+# older than three images.
 TURN_AT_LEAST = 4
 # Looks that a correction may take, restarts and replay together, in those of one image.
 IMAGES_OF_CORRECTION = 2
@@ -19,16 +19,22 @@ def whose(tracks, looks: int) -> list:
     """
     Return the tracks to look at on the next image, of those that are looked for.
 
-    All of them, up to `looks`; else those that have waited longest, and of these the ones in most
-    doubt, at least one in TURN_AT_LEAST.
+    All of them, up to `looks`; else those in sight whose turn has come, at least one in
+    TURN_AT_LEAST, and then those that have waited longest, and of these the ones in most doubt.
     """
     sought = [track for track in tracks if track.is_looked_for]
-    due = sum(track.turns >= TURN_AT_LEAST - 1 for track in sought)
-    looks = max(looks, due, -(-len(sought) // TURN_AT_LEAST))
+    followed = sum(track.is_followed for track in sought)
+    due = sum(_is_due(track) for track in sought)
+    looks = max(looks, due, -(-followed // TURN_AT_LEAST))
     if len(sought) <= looks:
         return sought
     return sorted(sought, key=lambda track: (
-        -track.turns, track.confidence if track.confidence > 0 else 0.0, track.id))[:looks]
+        not _is_due(track), -track.turns, track.confidence if track.confidence > 0 else 0.0,
+        track.id))[:looks]
+
+
+def _is_due(track):
+    return track.is_followed and track.turns >= TURN_AT_LEAST - 1
 
 
 def who_restarts(found, looks: int) -> list[bool]:

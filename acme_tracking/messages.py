@@ -191,6 +191,14 @@ def camera_info_of_size(width: int, height: int) -> CameraInfo:
     return CameraInfo(width=width, height=height)
 
 
+def calibration_to_msg(calibration: Calibration) -> CameraInfo:
+    """Return the sensor_msgs/CameraInfo of a calibrated camera."""
+    return CameraInfo(
+        width=calibration.width, height=calibration.height, distortion_model=calibration.model,
+        k=np.array(calibration.matrix), d=list(calibration.distortion), r=np.eye(3).ravel(),
+        p=np.array(calibration.projection))
+
+
 def camera_info_from_yaml(path) -> CameraInfo:
     """
     Read a calibration file as camera_calibration and camera_info_manager write it.
@@ -282,6 +290,15 @@ def depth_from_msg(msg: Image) -> np.ndarray:
     """
     return decode_depth(msg.encoding, msg.data, msg.width, msg.height, msg.step,
                         bool(msg.is_bigendian))
+
+
+def depth_to_msg(depth: np.ndarray, header) -> Image:
+    """Return depth in metres, float32 (H, W), NaN where there is none, as a 32FC1 image."""
+    data = array.array('B')
+    data.frombytes(np.ascontiguousarray(depth, '<f4').tobytes())
+    height, width = depth.shape
+    return Image(header=header, height=height, width=width, encoding='32FC1', is_bigendian=0,
+                 step=4 * width, data=data)
 
 
 def positions_to_msg(positions: Positions, header) -> Detection3DArray:

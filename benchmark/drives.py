@@ -57,8 +57,8 @@ def main():
     count = round(arguments.seconds * RATE)
     folder = arguments.out / str(count)
     bags = [make(folder / 'bags', kind, count) for kind in arguments.drives]
-    tracker, detector = read_parameters(changes=arguments.changes)
-    settings = Settings(modes=tuple(arguments.modes), tracker=tracker, detector=detector,
+    nodes = read_parameters(changes=arguments.changes)
+    settings = Settings(modes=tuple(arguments.modes), **nodes._asdict(),
                         surroundings=Surroundings(latency=arguments.latency))
     run, figures = folder / f'run-{time.time_ns()}', {}
     for detections in arguments.detections:

@@ -171,6 +171,16 @@ def test_camera_info_is_that_of_the_calibration(start, listener, folder, tmp_pat
     assert info.header.frame_id == 'front_optical'
 
 
+def test_camera_info_of_the_rendered_road_is_that_of_its_camera(start, listener):
+    listener.subscribe()
+    start(source='synthetic', scene_camera='driving', width=320)
+    listener.wait(lambda: listener.infos)
+    info, known = listener.infos[0], Scene(camera='driving').calibration
+    assert (info.width, info.height) == (320, 180)
+    assert info.k[0] == pytest.approx(known.matrix[0] / 2)
+    assert info.p[2] == pytest.approx(159.5), 'the principal point is in the middle'
+
+
 def test_compressed_images_are_published_on_demand(start, listener, folder):
     listener.node.create_subscription(CompressedImage, 'image_raw/compressed',
                                       listener.compressed.append, IMAGES)

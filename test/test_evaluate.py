@@ -255,11 +255,12 @@ def test_bags_of_one_name(tmp_path, capsys):
 
 
 def test_parameters_of_the_nodes_file():
-    tracker, detector = read_parameters()
-    assert Settings(tracker=tracker, detector=detector) == Settings(), \
+    assert Settings(**read_parameters()._asdict()) == Settings(), \
         'config/tracking.yaml holds the defaults'
-    tracker, detector = read_parameters(changes=['max_coast=1.5', 'detector.score_threshold=0.4'])
-    assert tracker.max_coast == 1.5 and detector.score_threshold == 0.4
+    nodes = read_parameters(changes=[
+        'max_coast=1.5', 'detector.score_threshold=0.4', 'locator.camera_height=1.2'])
+    assert nodes.tracker.max_coast == 1.5 and nodes.detector.score_threshold == 0.4
+    assert nodes.locator.camera_height == 1.2
 
 
 def test_a_cache_of_another_detector_or_a_broken_one_is_not_used(tmp_path):

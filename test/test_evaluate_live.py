@@ -47,11 +47,10 @@ def test_the_nodes_get_all_parameters_of_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(live.Processes, 'start',
                         lambda _, node, **given: started.update({node: given}))
     monkeypatch.setattr(live.Processes, 'wait_for', lambda *_: None)
-    tracker, detector = read_parameters(changes=[
+    nodes = read_parameters(changes=[
         'max_tracks=7', 'detector.mode=continuous', 'detector.threads=3',
         'detector.classes=[car, bus]'])
-    live.play(tmp_path / 'bag', '/image_raw', Settings(tracker=tracker, detector=detector),
-              tmp_path / 'out')
+    live.play(tmp_path / 'bag', '/image_raw', Settings(**nodes._asdict()), tmp_path / 'out')
     assert started['tracker']['max_tracks'] == 7
     detector = started['detector']
     assert (detector['mode'], detector['threads'], detector['classes']) == (

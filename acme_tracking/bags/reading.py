@@ -12,6 +12,7 @@ import struct
 from acme_tracking.bags.remote import is_remote
 from acme_tracking.bags.topics import (
     COMPRESSED,
+    DEPTH,
     DETECTIONS,
     GROUND_TRUTH,
     IMAGE,
@@ -106,7 +107,7 @@ class BagReader:
         there is none, or when there is more than one camera and none was chosen.
         """
         images = [topic.name for topic in self.topics if topic.type in (IMAGE, COMPRESSED)
-                  and topic.count]
+                  and topic.count and topic.name.rpartition('/')[2] != DEPTH]
         there = ', '.join(f'{topic.name} ({topic.type})' for topic in self.topics) or 'nothing'
         if chosen:
             wanted = [name for name in images if name.strip('/') == chosen.strip('/')]
@@ -129,23 +130,35 @@ class BagReader:
 
         Raises ValueError when there is none of the name, or when it holds no detections.
         """
-        beside = f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{GROUND_TRUTH}'
-        if named:
-            found = [topic for topic in self.topics if topic.name.strip('/') == named.strip('/')]
-            if not found:
-                raise ValueError(f'{self.path} has no topic {named}, and there is no file of '
-                                 'that name with ground truth')
-        else:
-            found = [topic for topic in self.topics
-                     if topic.name.rpartition('/')[2] == GROUND_TRUTH and topic.count]
+        if not named:
+            return self.topic_beside(image_topic, GROUND_TRUTH, DETECTIONS)
+        found = [topic for topic in self.topics if topic.name.strip('/') == named.strip('/')]
+        if not found:
+            raise ValueError(f'{self.path} has no topic {named}, and there is no file of '
+                             'that name with ground truth')
+        return self._of_type(found[0], DETECTIONS)
+
+    def topic_beside(self, image_topic: str, name: str, message_type: str) -> str | None:
+        """
+        Return the topic of a name beside the images, or the only such, or None.
+
+        Raises ValueError when there are several, none of them beside the images, or when it has
+        another type.
+        """
+        beside = f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{name}'
+        found = [topic for topic in self.topics
+                 if topic.name.rpartition('/')[2] == name and topic.count]
         chosen = [topic for topic in found if topic.name == beside] or found
         if len(chosen) > 1:
-            raise ValueError(f'{self.path} has ground truth of {len(chosen)} cameras, but none on '
+            raise ValueError(f'{self.path} has {name} of {len(chosen)} cameras, but none on '
                              f'{beside}, which belongs to {image_topic}')
-        if chosen and chosen[0].type != DETECTIONS:
-            raise ValueError(f'{self.path}: {chosen[0].name} must have the type {DETECTIONS}, '
-                             f'got {chosen[0].type}')
-        return chosen[0].name if chosen else None
+        return self._of_type(chosen[0], message_type) if chosen else None
+
+    def _of_type(self, topic, message_type):
+        if topic.type != message_type:
+            raise ValueError(f'{self.path}: {topic.name} must have the type {message_type}, got '
+                             f'{topic.type}')
+        return topic.name
 
     def images(self, topic: str, start: int | None = None,
                stop: int | None = None) -> Iterator[tuple[int, int, np.ndarray]]:

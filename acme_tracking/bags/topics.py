@@ -17,7 +17,10 @@ from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO, DETECTIONS = 'sensor_msgs/msg/CameraInfo', 'vision_msgs/msg/Detection2DArray'
-GROUND_TRUTH = 'ground_truth'
+POSITIONS, TRANSFORMS = 'vision_msgs/msg/Detection3DArray', 'tf2_msgs/msg/TFMessage'
+# Beside the images: what is there, and where it is in metres.
+GROUND_TRUTH, GROUND_TRUTH_3D = 'ground_truth', 'ground_truth_3d'
+DEPTH = 'depth_image'
 DIAGNOSTICS = '/diagnostics'  # of all nodes, whatever their namespace
 FOREVER = QosTime(9223372036, 854775807)  # what rosbag2 writes for an infinite duration
 

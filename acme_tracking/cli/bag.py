@@ -11,33 +11,43 @@ from acme_tracking.bags.remote import local_bag
 from acme_tracking.bags.topics import (
     CAMERA_INFO,
     COMPRESSED,
+    DEPTH,
     DETECTIONS,
     GROUND_TRUTH,
+    GROUND_TRUTH_3D,
     IMAGE,
     IMAGE_QOS,
+    POSITIONS,
     RELIABLE_QOS,
+    TRANSFORMS,
 )
+from acme_tracking.bags.transforms import MOVING, transform_to_msg
 from acme_tracking.bags.writing import BagWriter, STORAGES
 from acme_tracking.cli.arguments import class_name
 from acme_tracking.evaluation.recordings import open_recording
 from acme_tracking.evaluation.truth_files import MOT_CLASSES
 from acme_tracking.labels import OBJECT
 from acme_tracking.messages import (
+    calibration_to_msg,
     camera_info_from_yaml,
     camera_info_of_size,
+    depth_to_msg,
     detections_to_msg,
     image_to_compressed,
     image_to_msg,
     ns_to_stamp,
+    positions_to_msg,
     scale_camera_info,
 )
 from acme_tracking.scene import CAMERAS
 from acme_tracking.transport import absolute
+from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from tqdm import tqdm
 
 # Stamp of the first image: a date, for tools that show one; always the same, so that a bag is too.
 START = 1_700_000_000_000_000_000
+VEHICLE_FRAME = 'base_link'
 RECORDED = ('image_raw', 'camera_info', 'detections', 'tracks')
 
 
@@ -64,6 +74,8 @@ def add_arguments(parser) -> None:
                       help='class of the object of an OTB sequence (default: %(default)s)')
     make.add_argument('--camera-info', type=Path, metavar='YAML',
                       help='calibration, as camera_calibration writes it')
+    make.add_argument('--depth', action='store_true', help='of a rendered road: write depth_image '
+                      'too')
     make.add_argument('--frame-id', default='camera_optical_frame', metavar='FRAME')
     info = actions.add_parser('info', help='say what is in a bag, and what evaluate makes of it')
     info.add_argument('bag', metavar='BAG')
@@ -94,10 +106,12 @@ def make(arguments) -> int:
         raise ValueError(f'--rate must be from 0 to 1000, got {arguments.rate:g}')
     recording = open_recording(arguments.sequence, arguments.rate, arguments.classes,
                                arguments.label)
+    if arguments.depth and recording.survey is None:
+        raise ValueError(f'--depth: nobody knows how far the images of {arguments.sequence} see')
     try:
         with BagWriter(arguments.bag, arguments.storage) as writer:
-            count = _write_images(_Topics(writer, arguments, recording.truth is not None),
-                                  recording, arguments.count)
+            count = _write_images(_Topics(writer, arguments, recording), recording,
+                                  arguments.count)
             if not count:
                 raise ValueError(f'{arguments.sequence} holds no images')
     except FileExistsError:
@@ -105,7 +119,8 @@ def make(arguments) -> int:
     except BaseException:
         shutil.rmtree(arguments.bag, ignore_errors=True)
         raise
-    labels = 'no ground truth' if recording.truth is None else 'ground truth'
+    labels = ('no ground truth' if recording.truth is None else 'ground truth'
+              if recording.survey is None else 'ground truth in pixels and metres')
     print(f'{arguments.bag}: {count} images at {recording.rate:g} Hz, {labels}')
     return 0
 
@@ -117,8 +132,7 @@ def _write_images(topics, recording, count):
     for index, image in enumerate(tqdm(images, total=total, unit='image')):
         offset = recording.offset()
         stamp = START + (round(index * 1e9 / recording.rate) if offset is None else offset)
-        truth = recording.truth[index] if recording.truth is not None else None
-        topics.write(stamp, image, truth)
+        topics.write(index, stamp, image)
         written += 1
     return written
 
@@ -126,21 +140,31 @@ def _write_images(topics, recording, count):
 class _Topics:
     """The topics of one camera in a bag that is being written."""
 
-    def __init__(self, writer, arguments, labelled):
-        self._writer, self._quality = writer, arguments.quality
-        self._frame_id = arguments.frame_id
-        self._calibration = arguments.camera_info and camera_info_from_yaml(arguments.camera_info)
-        prefix = absolute(arguments.namespace, '')
-        self._raw = self._compressed = self._truth = None
+    def __init__(self, writer, arguments, recording):
+        self._writer, self._quality, self._recording = writer, arguments.quality, recording
+        self._frame_id, survey = arguments.frame_id, recording.survey
+        self._calibration = (
+            camera_info_from_yaml(arguments.camera_info) if arguments.camera_info
+            else calibration_to_msg(survey.calibration) if survey else None)
+        self._prefix = absolute(arguments.namespace, '')
+        self._raw = self._compressed = self._truth = self._depth = None
         if arguments.images != 'compressed':
-            self._raw = writer.topic(f'{prefix}image_raw', IMAGE, IMAGE_QOS)
+            self._raw = self._topic('image_raw', IMAGE, IMAGE_QOS)
         if arguments.images != 'raw':
-            self._compressed = writer.topic(f'{prefix}image_raw/compressed', COMPRESSED, IMAGE_QOS)
-        self._info = writer.topic(f'{prefix}camera_info', CAMERA_INFO, RELIABLE_QOS)
-        if labelled:
-            self._truth = writer.topic(f'{prefix}{GROUND_TRUTH}', DETECTIONS, RELIABLE_QOS)
+            self._compressed = self._topic('image_raw/compressed', COMPRESSED, IMAGE_QOS)
+        self._info = self._topic('camera_info', CAMERA_INFO)
+        if recording.truth is not None:
+            self._truth = self._topic(GROUND_TRUTH, DETECTIONS)
+        if survey:
+            self._positions = self._topic(GROUND_TRUTH_3D, POSITIONS)
+            self._transforms = writer.topic(MOVING, TRANSFORMS, RELIABLE_QOS)
+        if arguments.depth:
+            self._depth = self._topic(DEPTH, IMAGE, IMAGE_QOS)
 
-    def write(self, stamp, image, truth):
+    def _topic(self, name, message_type, qos=RELIABLE_QOS):
+        return self._writer.topic(f'{self._prefix}{name}', message_type, qos)
+
+    def write(self, index, stamp, image):
         """Write one image with what belongs to it."""
         header = Header(stamp=ns_to_stamp(stamp), frame_id=self._frame_id)
         height, width = image.shape[:2]
@@ -153,8 +177,20 @@ class _Topics:
         if self._compressed:
             self._writer.write(self._compressed, stamp,
                                image_to_compressed(image, header, quality=self._quality))
+        truth, survey = self._recording.truth, self._recording.survey
         if truth is not None:
-            self._writer.write(self._truth, stamp, detections_to_msg(truth, header))
+            self._writer.write(self._truth, stamp, detections_to_msg(truth[index], header))
+        if survey:
+            self._write_survey(survey, index, stamp, header)
+        if self._depth:
+            self._writer.write(self._depth, stamp, depth_to_msg(survey.depth(index), header))
+
+    def _write_survey(self, survey, index, stamp, header):
+        mount = survey.mount(index)
+        self._writer.write(self._transforms, stamp, transform_to_msg(
+            VEHICLE_FRAME, header, mount.position, Rotation.from_matrix(mount.axes.T)))
+        self._writer.write(self._positions, stamp, positions_to_msg(
+            survey.positions(index), Header(stamp=header.stamp, frame_id=VEHICLE_FRAME)))
 
 
 def info(arguments) -> int:

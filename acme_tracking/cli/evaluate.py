@@ -15,7 +15,7 @@ from acme_tracking.bags.remote import local_bag
 from acme_tracking.cli.arguments import class_name
 from acme_tracking.evaluation.baselines import missing_library
 from acme_tracking.evaluation.modes import MODES, PEER_MODES, TWO_PHASE
-from acme_tracking.evaluation.report import table, worst_first, write_report
+from acme_tracking.evaluation.report import in_words, table, worst_first, write_report
 from acme_tracking.evaluation.run import evaluate, METRICS, recording_of, SETTINGS
 from acme_tracking.evaluation.sequence_run import LIVE, measure_latency
 from acme_tracking.evaluation.settings import read_parameters, Settings
@@ -77,15 +77,16 @@ def add_node_arguments(parser) -> None:
     parser.add_argument('--images', default='', metavar='TOPIC',
                         help='images, where a bag has those of several cameras')
     parser.add_argument('--params-file', type=Path, metavar='YAML',
-                        help='parameters of tracker and detector (default: config/tracking.yaml)')
+                        help='parameters of the nodes (default: config/tracking.yaml)')
     parser.add_argument('--weights', type=Path, metavar='CHECKPOINT', help='weights of the '
                         "detector, which win over the file's (default: the package's own)")
     parser.add_argument('--set', nargs='+', default=(), metavar='NAME=VALUE', dest='changes',
-                        help='parameters of the tracker, or detector.NAME, that win over the file')
+                        help='parameters of the tracker, or detector.NAME or locator.NAME, which '
+                        'win over the file')
 
 
 def node_parameters(arguments):
-    """Return the parameters of tracker and detector that the arguments ask for."""
+    """Return the parameters of the nodes that the arguments ask for."""
     changes = list(arguments.changes)
     if arguments.weights:
         changes.append(f'detector.weights={json.dumps(str(arguments.weights))}')
@@ -112,12 +113,11 @@ def run(arguments) -> int:
     """Evaluate, write the report, print the headline; return the exit status."""
     if arguments.view:
         _check_view(arguments.view)
-    tracker, detector = node_parameters(arguments)
     settings = Settings(
         modes=tuple(modes(arguments)), every=arguments.every,
         minimum_score=arguments.minimum_score, classes=tuple(arguments.classes),
         images=arguments.images, truth=arguments.truth, stand_in=arguments.stand_in,
-        rate=arguments.rate, tracker=tracker, detector=detector)
+        rate=arguments.rate, **node_parameters(arguments)._asdict())
     settings = replace(settings, surroundings=Surroundings(
         latency(arguments, settings), arguments.jitter, arguments.lost_answers,
         tuple(arguments.away), 1e-3 * arguments.image_ms))
@@ -131,6 +131,11 @@ def run(arguments) -> int:
     if len(worst) > 1:
         print(f'\nThe worst bags, {metrics["mode"]}:\n'
               + table(dict(list(worst.items())[:WORST_BAGS])))
+    located = {mode: found['positions']['all'] for mode, found in metrics['modes'].items()
+               if found.get('positions')}
+    if located:
+        print('\nPositions:\n' + '\n'.join(f'{mode}: {in_words(found)}'
+                                            for mode, found in located.items()))
     print(f'\nSee {report} and {arguments.out / METRICS}.')
     return 0
 

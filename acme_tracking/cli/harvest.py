@@ -26,8 +26,7 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> int:
     """Harvest, and say what to do next; return the exit status."""
-    tracker, detector = node_parameters(arguments)
-    settings = Settings(images=arguments.images, tracker=tracker, detector=detector)
+    settings = Settings(images=arguments.images, **node_parameters(arguments)._asdict())
     path = local_bag(arguments.bag)
     with BagReader(path) as bag:
         topic = bag.image_topic(settings.images)

@@ -24,6 +24,8 @@ from acme_tracking.evaluation.sequences import (
 )
 from acme_tracking.evaluation.truth_files import kitti_truth, mot_truth
 from acme_tracking.labels import OBJECT
+from acme_tracking.positions.camera import Calibration, Mount
+from acme_tracking.positions.locator import Positions
 from acme_tracking.scene import CAMERAS, Scene
 from acme_tracking.sources import DEFAULT_RATE, open_source
 import numpy as np
@@ -38,6 +40,21 @@ SCENE_LEAST = 12
 
 
 @dataclass(frozen=True, eq=False)
+class Survey:
+    """
+    What is known in metres of a sequence; functions of the index of an image.
+
+    calibration: of the camera.  mount: how it is mounted.  positions: where all objects with a
+    true box are, in the frame of the vehicle.  depth: its depth image, float32 (H, W).
+    """
+
+    calibration: Calibration
+    mount: Callable[[int], Mount]
+    positions: Callable[[int], Positions]
+    depth: Callable[[int], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
 class Recording:
     """
     Images with the truth about them.
@@ -46,6 +63,7 @@ class Recording:
     how many, None when a video does not say.  truth: the objects of every image with their ids,
     score 1 (0 for those that scoring is to ignore); None where nobody labelled.  offset: gives
     when the latest image was taken, nanoseconds since the first, None where they follow at `rate`.
+    survey: None where nobody measured.
     """
 
     rate: float
@@ -53,6 +71,7 @@ class Recording:
     length: int | None = None
     truth: list[Detections] | None = None
     offset: Callable[[], int | None] = lambda: None
+    survey: Survey | None = None
 
 
 def open_recording(path, rate: float = 0.0, classes=(), label: str = OBJECT) -> Recording:
@@ -91,7 +110,27 @@ def rendered_road(camera: str, seed: int = 0, length: int = SCENE_IMAGES,
     """
     scene = Scene(seed=seed, rate=rate, density=density, camera=camera)
     truth = [_judged(scene.truth(index)) for index in range(length)]
-    return Recording(rate, map(scene.render, range(length)), length, truth)
+    survey = Survey(scene.calibration, lambda index: mount_of(scene, index),
+                    lambda index: _true_positions(scene, index, truth[index].ids), scene.depth)
+    return Recording(rate, map(scene.render, range(length)), length, truth, survey=survey)
+
+
+def mount_of(scene: Scene, index: int, wrong_pitch: float = 0.0) -> Mount:
+    """Return how its camera is mounted at an image, as who is off by so many radians believes."""
+    camera = scene.camera(index)
+    return Mount.from_angles(height=camera.height, roll=camera.roll,
+                             pitch=camera.pitch + wrong_pitch)
+
+
+def _true_positions(scene, index, ids):
+    """Return where the objects with these ids are, as exactly as `Positions` can say it."""
+    motion, truth = scene.motion(index), scene.truth(index)
+    labels = dict(zip(truth.ids.tolist(), truth.labels.tolist()))
+    rows = np.flatnonzero(np.isin(motion.ids, ids))
+    return Positions(
+        motion.ids[rows], np.array([labels[one] for one in motion.ids[rows].tolist()]),
+        np.ones(len(rows)), motion.states[rows], np.zeros((len(rows), 4, 4)), motion.sizes[rows],
+        np.zeros((len(rows), 3)), motion.headings[rows], motion.times_to_contact[rows])
 
 
 def _judged(truth):

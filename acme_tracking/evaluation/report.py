@@ -41,6 +41,17 @@ COLUMNS = {
     'ECE': ('ece', '.3f', False, 'how far scores are from the truth they promise'),
 }
 
+# Of the table of positions: keys of the figures, and how they are written.
+POSITION_COLUMNS = {
+    'along': (('along_relative_median', 'along_relative_p95'), '{:.1%}, {:.1%}'),
+    'across': (('lateral_m_median', 'lateral_m_p95'), '{:.2f}, {:.2f} m'),
+    'time to contact': (('ttc_relative_median',), '{:.1%}'),
+    'NEES': (('nees',), '{:.2f}'),
+    'band': (('nees_band',), '{0[0]:.1f} to {0[1]:.1f}'),
+    'known': (('known',), '{:.1%}'),
+    'objects': (('objects',), '{}'),
+}
+
 
 def read_run(out) -> tuple[dict, dict]:
     """Return metrics.json and timings.json of a run; ValueError when it is none."""
@@ -99,6 +110,7 @@ def write_report(out, recordings=None) -> Path:
         parts.append(_figures('Class by class', modes[first]['classes'],
                               note=f'Of {DESCRIPTIONS[first]}.  Here a box with the wrong class '
                               'is a wrong box; in the headline it is not.'))
+    parts.append(_positions(modes))
     results = {name: results[name] for name in worst_first(metrics)}
     parts += [_bags(out, results, first, recordings or {}),
               _detector(metrics), _timings(timings), _settings(metrics)]
@@ -260,6 +272,41 @@ def _detector(metrics):
     columns = ['', 'AP50', f'recall at {least:g}', f'precision at {least:g}', 'images']
     return ('<h2>The detector alone</h2>' + page.table(columns, rows) + '<p class="note">Over the '
             'labelled images that any mode had it run on.</p>')
+
+
+def in_words(found: dict) -> str:
+    """Return the figures of positions (`metrics.positions.figures`) as a line of text."""
+    contact = ('' if found['ttc_relative_median'] is None
+               else f'time to contact {found["ttc_relative_median"]:.1%}, ')
+    low, high = found['nees_band']
+    return (f'along {found["along_relative_median"]:.1%} (95th percentile '
+            f'{found["along_relative_p95"]:.1%}), across {found["lateral_m_median"]:.2f} m '
+            f'({found["lateral_m_p95"]:.2f}), {contact}NEES {found["nees"]:.1f} ({low:.1f} to '
+            f'{high:.1f} is right); {found["objects"]} objects, {found["known"]:.1%} known')
+
+
+def _positions(modes):
+    """Show how well the locator places the tracks of each mode, by distance."""
+    rows = []
+    for mode, found in modes.items():
+        for distance, one in (found.get('positions') or {}).items():
+            if one is not None:
+                rows.append((f'{mode}, {distance}', *(_position_cell(one, *column)
+                                                      for column in POSITION_COLUMNS.values())))
+    if not rows:
+        return ''
+    return ('<h2>Where they are</h2>' + page.table(['', *POSITION_COLUMNS], rows)
+            + '<p class="note">What the locator makes of the tracks, in metres on the road, '
+            'beside the truth; medians and 95th percentiles over objects that have been followed '
+            'for a second.  NEES tells whether covariances are right: its mean is then within the '
+            'band in 95 % of all cases; above it positions are worse than they say.</p>')
+
+
+def _position_cell(found, keys, form):
+    values = [found[key] for key in keys]
+    if None in values:
+        return '-'
+    return form.format(*values)
 
 
 def _timings(timings):

@@ -26,6 +26,7 @@ import time
 
 from acme_tracking.bags.reading import BagReader, name_of
 from acme_tracking.bags.remote import is_remote, local_bag
+from acme_tracking.evaluation.positions import by_distance
 from acme_tracking.evaluation.sequence_run import LIVE, passes, run_bag
 from acme_tracking.evaluation.settings import differences, hash_of_weights, Settings, versions
 from acme_tracking.evaluation.truth_files import file_beside
@@ -208,7 +209,8 @@ def _combined(modes, results):
              'lost_images': sum(mode['lost_images'] for mode in modes),
              **_ages([age for mode in modes for age in mode['ages']]),
              'requests': dict(sorted(sum((Counter(mode['requests']) for mode in modes),
-                                         Counter()).items()))}
+                                         Counter()).items())),
+             **_positions([mode['positions'] for mode in modes if 'positions' in mode])}
     judged = [mode for mode in modes if 'raw' in mode]
     if not judged:
         return {'hota': None, 'mota': None, 'idf1': None, **found}
@@ -231,6 +233,15 @@ def _combined(modes, results):
         'classes': {name: scores.summary(scores.combine([
             _arrays(mode['classes'][name]) for mode in judged if name in mode['classes']]))
             for name in classes}}
+
+
+def _positions(parts):
+    """Return how well the objects of all bags are located, whose numbers begin anew in each."""
+    rows, begin = [], 0
+    for part in parts:
+        rows += [(begin + row[0], *row[1:]) for row in part]
+        begin = 1 + max((row[0] for row in rows), default=-1)
+    return {'positions': by_distance(rows)} if rows else {}
 
 
 def _ages(seconds):

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 import itertools
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from acme_tracking.evaluation.modes import (
     TWO_PHASE,
 )
 from acme_tracking.evaluation.mot import write_mot
+from acme_tracking.evaluation.positions import Judge
 from acme_tracking.evaluation.settings import hash_of_weights, Settings
 from acme_tracking.evaluation.simulation import Simulation
 from acme_tracking.evaluation.truth_files import file_beside, read_truth
@@ -40,6 +42,8 @@ from acme_tracking.metrics.average_precision import Score
 from acme_tracking.parameters import with_values
 import cv2
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 LIVE = 'live'
 # Parameters of the detector that change nothing of what it finds on an image.
@@ -154,6 +158,8 @@ def run_bag(path, settings: Settings, out: Path, cache: Path, threads: int,
             outcomes = {mode: outcomes[mode] for mode in settings.modes}
             truth = truth_at(images.stamps)
             result = _judge(bag.name, settings, images, truth, outcomes, found)
+            _judge_positions(result, Judge(bag, topic, settings.locator), outcomes, truth,
+                             settings)
             timings = _timings(outcomes, found.seconds)
         folder = out / 'bags' / bag.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -289,6 +295,17 @@ def _judge_mode(outcome, truth, settings, least):
         'calibration': scores.calibration(*promises),
         'single': {**scores.single_object_scores(boxes, true), 'boxes': len(true)},
         'worst': _worst(judged, matches)}
+
+
+def _judge_positions(result, judge, outcomes, truth, settings):
+    """Add to the result how well the locator places the tracks, where that is known."""
+    if not judge.exists:
+        return
+    for mode in outcomes.keys() - PEER_MODES.keys():
+        result['modes'][mode]['positions'] = judge.samples(
+            outcomes[mode], truth, minimum_score(mode, settings))
+    for text in judge.warnings:
+        logger.warning('%s: %s', result['name'], text)
 
 
 def _timeline(outcome):

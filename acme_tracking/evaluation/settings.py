@@ -7,12 +7,14 @@ import importlib.metadata
 import json
 from pathlib import Path
 import platform
+from typing import NamedTuple
 
 from acme_tracking.detection.runtimes import files_of
 from acme_tracking.evaluation.modes import MODES, ON_DEMAND, PEER_MODES
 from acme_tracking.evaluation.simulation import Surroundings
 from acme_tracking.parameters import specifications, with_values
 from acme_tracking.sessions.detection import DetectorParameters
+from acme_tracking.sessions.location import LocatorParameters
 from acme_tracking.sessions.tracking import TrackerParameters
 from acme_tracking.share import share
 import yaml
@@ -33,8 +35,8 @@ class Settings:
     script, seconds.  minimum_score: tracks of this package with a lower score do not count.
     classes: names that count, () for all of the truth.  images, truth: topics, '' for the obvious
     ones; the truth may be a file, too.  stand_in: in live mode answer with known detections after
-    the latency, without CNN.  rate: speed of playing, 1 for real time.  tracker, detector:
-    parameters of the nodes.
+    the latency, without CNN.  rate: speed of playing, 1 for real time.  tracker, detector,
+    locator: parameters of the nodes.
     """
 
     modes: tuple[str, ...] = tuple(MODES)
@@ -48,6 +50,7 @@ class Settings:
     rate: float = 1.0
     tracker: TrackerParameters = TrackerParameters()
     detector: DetectorParameters = DetectorParameters()
+    locator: LocatorParameters = LocatorParameters()
 
     def __post_init__(self):
         """Raise ValueError for a value out of its range, or a mode that lacks another."""
@@ -66,13 +69,21 @@ class Settings:
         return json.loads(json.dumps(asdict(self)))
 
 
-def read_parameters(path=None, changes=()) -> tuple[TrackerParameters, DetectorParameters]:
+class NodeParameters(NamedTuple):
+    """The parameters of the nodes that are evaluated."""
+
+    tracker: TrackerParameters = TrackerParameters()
+    detector: DetectorParameters = DetectorParameters()
+    locator: LocatorParameters = LocatorParameters()
+
+
+def read_parameters(path=None, changes=()) -> NodeParameters:
     """
-    Return the parameters of tracker and detector of a ROS parameters file.
+    Return the parameters of tracker, detector and locator of a ROS parameters file.
 
     path: None for config/tracking.yaml.  changes: 'NAME=VALUE' each, for the tracker, or
-    'detector.NAME=VALUE'.  Raises ValueError, naming it, for one that does not exist or that is
-    out of its range.
+    'detector.NAME=VALUE' or 'locator.NAME=VALUE'.  Raises ValueError, naming it, for one that does
+    not exist or that is out of its range.
     """
     path = Path(path or share('config/tracking.yaml'))
     given = _read_given(path)
@@ -82,15 +93,15 @@ def read_parameters(path=None, changes=()) -> tuple[TrackerParameters, DetectorP
             raise ValueError(f'a parameter must be NAME=VALUE, got {change!r}')
         node, _, name = name.rpartition('.')
         if node not in ('', *given):
-            raise ValueError(f'parameters are those of tracker and detector, got {change!r}')
+            raise ValueError(f'parameters are those of {", ".join(given)}, got {change!r}')
         given[node or 'tracker'][name] = yaml.safe_load(value)
-    defaults = {'tracker': TrackerParameters(), 'detector': DetectorParameters()}
+    defaults = NodeParameters()._asdict()
     for node, values in given.items():
         known = {item.name for item in specifications(type(defaults[node]))}
         unknown = sorted(values.keys() - known)
         if unknown:
             raise ValueError(f'{path}: {node} has no parameter {", ".join(unknown)}')
-    return tuple(with_values(defaults[node], given[node]) for node in ('tracker', 'detector'))
+    return NodeParameters(*(with_values(defaults[node], given[node]) for node in defaults))
 
 
 def _read_given(path):
@@ -101,7 +112,7 @@ def _read_given(path):
         raise ValueError(f'{path} is not YAML: {error}') from error
     if not isinstance(entries, dict):
         raise ValueError(f'{path} must be a ROS parameters file, got {type(entries).__name__}')
-    given = {'tracker': {}, 'detector': {}}
+    given = {node: {} for node in NodeParameters._fields}
     for name, entry in entries.items():
         node = str(name).rpartition('/')[2]
         if node in given:

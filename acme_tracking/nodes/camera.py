@@ -61,7 +61,7 @@ class CameraNode(ManagedNode):
             self._source = SourceThread(lambda: recording, self._clock_ns)
         self._session = CameraSession(
             wanted, recording.rate if recording else 0.0, largest_message())
-        self._images = ImagePublishers(self)
+        self._images = ImagePublishers(self, recording and recording.calibration)
 
     def activate(self):
         """Begin to publish; a recorded source goes on where it was stopped."""

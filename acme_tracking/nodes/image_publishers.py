@@ -6,6 +6,7 @@ import time
 
 from acme_tracking.files import local_path
 from acme_tracking.messages import (
+    calibration_to_msg,
     camera_info_from_yaml,
     camera_info_of_size,
     image_to_compressed,
@@ -13,6 +14,7 @@ from acme_tracking.messages import (
     scale_camera_info,
 )
 from acme_tracking.nodes.quality import OFFERED_IMAGE_QOS, RELIABLE_QOS
+from acme_tracking.positions.camera import Calibration
 from acme_tracking.sources.resizing import resized
 from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -24,10 +26,14 @@ LAST_ACKNOWLEDGEMENTS = 2.0
 class ImagePublishers:
     """Publishes images with their calibration, in the size and the forms that are asked for."""
 
-    def __init__(self, node):
-        """Create those of a camera node; raises OSError or ValueError for a wrong calibration."""
+    def __init__(self, node, calibration: Calibration | None = None):
+        """
+        Create those of a camera node; raises OSError or ValueError for a wrong calibration.
+
+        calibration: of the source, which one that the parameters name takes the place of.
+        """
         wanted = node.parameters
-        self._calibration = None
+        self._calibration = calibration and calibration_to_msg(calibration)
         if wanted.camera_info_url:
             self._calibration = camera_info_from_yaml(local_path(wanted.camera_info_url))
         self._size = wanted.width, wanted.height

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import math
 
 from acme_tracking.labels import CLASSES
+from acme_tracking.positions.camera import Calibration
 from acme_tracking.scene import models
 from acme_tracking.scene.ego import Drive, MANNERS
 from acme_tracking.scene.ground import paint_background, Road, sample_noise, tile_noise
@@ -218,6 +219,17 @@ class Scene:
     def camera(self, index):
         """Return the camera that takes image `index`, as `models.Camera`: place, axes, focal."""
         return self._camera_at(self._time(index))
+
+    @property
+    def calibration(self):
+        """What camera_info says of the camera, a `positions.camera.Calibration`."""
+        camera = self._camera_at(0.0)
+        matrix = np.array([[camera.focal, 0.0, camera.width / 2 - 0.5],
+                           [0.0, camera.focal, camera.height_px / 2 - 0.5], [0.0, 0.0, 1.0]])
+        projection = np.hstack([matrix, np.zeros((3, 1))])
+        return Calibration(camera.width, camera.height_px, 'plumb_bob',
+                           tuple(matrix.ravel().tolist()), (0.0,) * 5,
+                           tuple(projection.ravel().tolist()))
 
     def _camera_at(self, time):
         if self._drive is None:

@@ -79,7 +79,8 @@ class CameraParameters(ConfinedParameters):
         'camera_optical_frame', 'Frame of the headers: the optical frame of the camera.')
     camera_info_url: str = parameter(
         '', 'Calibration file (YAML of camera_calibration, a path or file://) for camera_info, '
-        'scaled to the size of the images; empty for their size and zeros.', applies='configure',
+        'scaled to the size of the images; empty for what the source knows (synthetic '
+        'does), or their size and zeros.', applies='configure',
         opens=True)
     compressed: bool = parameter(
         False, 'Publish image_raw/compressed (JPEG) too.', applies='configure')

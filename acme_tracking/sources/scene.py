@@ -11,6 +11,7 @@ class SceneSource(Source):
     def __init__(self, scene: Scene):
         """Show `scene` from its start."""
         self.rate, self.size = scene.rate, (scene.width, scene.height)
+        self.calibration = scene.calibration
         self._scene, self._index = scene, 0
 
     def read(self):

@@ -1,6 +1,7 @@
 """What every source of images is."""
 from __future__ import annotations
 
+from acme_tracking.positions.camera import Calibration
 import numpy as np
 
 DEFAULT_RATE = 30.0  # images per second of a video that does not say, and of a rendered scene
@@ -19,6 +20,7 @@ class Source:
     the first image.  live: whether the images come by themselves, now or never.  ended_early: what
     is missing of a recording that has ended, '' if nothing is.  offset: of the latest image of a
     recording that knows, nanoseconds since the first; None where images follow at `rate`.
+    calibration: of the camera (`positions.camera.Calibration`), None when the source has none.
     """
 
     rate: float
@@ -26,6 +28,7 @@ class Source:
     live = False
     ended_early = ''
     offset: int | None = None
+    calibration: Calibration | None = None
 
     def read(self) -> np.ndarray | None:
         """Return the next image, uint8 BGR (H, W, 3); None at the end, or when a stream broke."""

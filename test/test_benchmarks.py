@@ -90,6 +90,13 @@ def test_memory_of_the_detector_node():
     assert 50 < last['first_tenth_mb'] < 5000
 
 
+def test_coasting_in_pixels_and_on_the_ground():
+    last = json.loads(run('benchmark/coasting.py', '--drives', 'fixed', '--seeds', 1, '--seconds',
+                          2.5, '--rate', 8).splitlines()[-1])
+    assert last['0.5']['stays'] < last['0.5']['pixels'] <= 1
+    assert 0 < last['0.5']['ground, first pitch'] <= 1
+
+
 def test_inference_side_by_side():
     last = json.loads(run('benchmark/inference.py', '--rounds', 2, '--sides', 0, 96, '--busy', 1,
                           '--all', '--threads', 1).splitlines()[-1])

@@ -108,10 +108,10 @@ def test_a_velocity_is_that_of_the_object_not_of_the_camera():
         boxes.append(box[0])
     stamps = [int(index * 1e8) for index in range(9)]
     motion = fit_motion(stamps, boxes, np.ones(9), steps)
-    np.testing.assert_allclose(motion.velocity, 0, atol=1e-2)
+    assert abs(motion.velocity) < 1e-2
     np.testing.assert_allclose(motion.predict(stamps[-1] + 10 ** 9), boxes[-1], atol=0.1)
     later = CameraMotion(0.9 - 0.1j, 40 + 7j, 1.0)
     np.testing.assert_allclose(motion.seen_after(later).predict(stamps[-1] + 10 ** 9),
                                later.boxes(boxes[-1])[0], atol=0.2)
     blind = fit_motion(stamps, boxes, np.ones(9))
-    assert np.abs(blind.velocity[:2]).max() > 10
+    assert abs(blind.velocity) > 10

@@ -9,6 +9,7 @@ import sys
 import time
 
 from acme_tracking.processes import end_with_parent
+import cv2
 import rclpy
 from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import SingleThreadedExecutor
@@ -46,8 +47,11 @@ def run(node_type) -> int:
     Run a node until it finishes or the process is asked to end; return its exit status.
 
     The status is 1 when the node could not be made or started, or could not end what it began,
-    which is logged, or the one that it finished with.
+    which is logged, or the one that it finished with.  OpenCV gets one thread: what it computes of
+    an image here is so little that to wake others, who then wait for more, takes a fifth more of
+    the processor, and nodes share it.
     """
+    cv2.setNumThreads(1)
     with ros(), _until_shut_down():
         try:
             node = node_type()

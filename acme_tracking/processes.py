@@ -41,17 +41,19 @@ class Processes:
             self._environment.update(environment())
         self.running: dict[str, subprocess.Popen] = {}
 
-    def start(self, node: str, below: str = '', **parameters) -> None:
+    def start(self, node: str, below: str = '', together=(), **parameters) -> None:
         """
         Start `acme_tracking.nodes.NODE`; `parameters` win over the parameters file.
 
         below: of several cameras, the namespace of one; the name of the process begins with it.
+        together: of several cameras, those that get such a node each, all in one process.
         """
         name = f'{below}/{node}'.lstrip('/')
-        command = [sys.executable, '-m', f'acme_tracking.nodes.{node}', '--ros-args',
-                   '--log-level', 'warn', '-r',
-                   f'__ns:={self._namespace}/{name}'.rpartition('/')[0],
-                   '--params-file', str(self._parameters)]
+        where = ([] if together else
+                 ['-r', f'__ns:={self._namespace}/{name}'.rpartition('/')[0]])
+        command = [sys.executable, '-m', f'acme_tracking.nodes.{node}',
+                   *(f'{self._namespace}/{each}' for each in together), '--ros-args',
+                   '--log-level', 'warn', *where, '--params-file', str(self._parameters)]
         for key, value in parameters.items():
             # JSON is YAML, which is what ROS reads here: text stays text, also when it is a number
             command += ['-p', f'{key}:={json.dumps(value)}']

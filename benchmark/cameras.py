@@ -35,6 +35,7 @@ def main():
     parser.add_argument('--cameras', type=int, nargs='+', default=[1, 2, 4, 8, 16])
     parser.add_argument('--seconds', type=float, default=20.0, help='of each measurement')
     parser.add_argument('--warm-up', type=float, default=4.0, help='seconds before each')
+    parser.add_argument('--together', action='store_true', help='all trackers in one process')
     parser.add_argument('--cores', type=int, default=0, help='for all processes; 0 for all cores')
     arguments = parser.parse_args()
     if arguments.cores:
@@ -42,15 +43,17 @@ def main():
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ.update(environment())
     drives = render(min(DRIVES, max(arguments.cameras)))
-    print(f'{"cameras":>8}{"CNN":>12}{"images":>9}{"age p95":>11}{"runs/camera":>13}{"cores":>7}')
+    print(f'{"cameras":>8}{"CNN":>12}{"images":>9}{"age p95":>11}{"runs/camera":>13}{"cores":>7}'
+          f'{"memory":>10}')
     report = {}
     for count in arguments.cameras:
-        found = {mode: measure(drives, count, mode, arguments.warm_up, arguments.seconds)
-                 for mode in MODES}
+        found = {mode: measure(drives, count, mode, arguments.together,
+                               arguments.warm_up, arguments.seconds) for mode in MODES}
         for mode, row in found.items():
             age = 'none' if row['age_p95_ms'] is None else f'{row["age_p95_ms"]:.0f} ms'
             print(f'{count:>8}{mode:>12}{row["tracked"]:9.1%}{age:>11}'
-                  f'{row["runs_per_second"]:>11.2f}/s{row["cores"]:>7.2f}', flush=True)
+                  f'{row["runs_per_second"]:>11.2f}/s{row["cores"]:>7.2f}'
+                  f'{row["memory_mb"]:>7} MB', flush=True)
         report[count] = {**found['on_request'], 'every_image': found['continuous']}
     print(json.dumps(report))
 
@@ -68,7 +71,7 @@ def render(count):
     return drives
 
 
-def measure(drives, count, mode, warm_up, seconds) -> dict:
+def measure(drives, count, mode, together, warm_up, seconds) -> dict:
     """Run a graph of so many cameras, and return what came of their images."""
     names = [f'camera{index}' for index in range(count)]
     # shared memory, from the environment of this process, which needs it too
@@ -76,8 +79,11 @@ def measure(drives, count, mode, warm_up, seconds) -> dict:
     probe = None
     try:
         processes.start('detector', cameras=names, mode=mode)
-        for name in names:
-            processes.start('tracker', name)
+        if together:
+            processes.start('tracker', together=names)
+        else:
+            for name in names:
+                processes.start('tracker', name)
         probe = Probe(names, drives, MODES[mode])
         probe.play(warm_up)
         return probe.play(seconds, [each.pid for each in processes.running.values()])
@@ -158,7 +164,8 @@ class Probe:
                 if self._ages else None,
                 'interval_ms': round(1e3 * took / images, 1),
                 'runs_per_second': round(runs / took / len(self._images), 3),
-                'cores': round(used / took, 2)}
+                'cores': round(used / took, 2),
+                'memory_mb': round(sum(map(resident_mb, pids)))}
 
     def _spin_until(self, moment):
         while (left := moment - time.monotonic()) > 0:
@@ -169,6 +176,12 @@ class Probe:
         self._executor.shutdown()
         self._node.destroy_node()
         self._rclpy.try_shutdown()
+
+
+def resident_mb(pid):
+    """Return the memory that a process holds, what it shares with others included."""
+    with open(f'/proc/{pid}/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
 
 
 def cpu_seconds(pid):

@@ -40,6 +40,7 @@ def main():
     parser.add_argument('--seconds', type=float, default=20.0, help='of live overload')
     parser.add_argument('--images', type=int, default=120, help='of the crowd')
     arguments = parser.parse_args()
+    cv2.setNumThreads(1)  # as nodes do
     live = measure_live(arguments.seconds)
     simulated = simulate(live['image_cost_ms'] * 1e-3)
     crowd = follow_crowd(arguments.images)

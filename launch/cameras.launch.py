@@ -22,7 +22,8 @@ from launch.actions import (
 )
 
 ONE = str(Path(__file__).with_name('tracking.launch.py'))
-# name: (default, description); all but params_file are those of tracking.launch.py
+APART, TOGETHER = 'apart', 'together'
+# name: (default, description); what is not said here is as in tracking.launch.py
 ARGUMENTS = {
     'params_file': (str(share('config/cameras.yaml')), 'Names the cameras, and has the parameters '
                     'of all nodes (YAML).'),
@@ -33,6 +34,8 @@ ARGUMENTS = {
     'camera': ('true', 'Start the camera nodes.'),
     'tracker': ('', 'The visual tracker; empty for the one in params_file, false for no such '
                 'nodes.'),
+    'trackers': (APART, 'Whether each tracker has a process of its own (apart), or one has all '
+                 'of them (together), which takes less memory.'),
     'detector': ('true', 'Start the detector node.'),
     'use_sim_time': ('false', 'Take the time from /clock: for simulators and bags.'),
     'transport': ('shared_memory', 'How images travel: loss-free for large ones (shared_memory), '
@@ -58,11 +61,18 @@ def start(context):
     if not names:
         raise ValueError(f'params_file:={path}: the detector has no cameras, expected their '
                          'namespaces, as in cameras: [front, rear]')
-    graphs = [{**given, 'namespace': _below(given['namespace'], name), 'detector': 'false'}
-              for name in cameras_of(names)]
-    detector = {**given, 'camera': 'false', 'tracker': 'false'}
-    return [GroupAction([IncludeLaunchDescription(ONE, launch_arguments=graph.items())])
-            for graph in (*graphs, detector)]
+    names = [_below(given['namespace'], name) for name in cameras_of(names)]
+    if given['trackers'] not in (APART, TOGETHER):
+        raise ValueError(f'trackers must be {APART} or {TOGETHER}, got {given["trackers"]!r}')
+    together, given['trackers'] = given['trackers'] == TOGETHER, ''
+    parts = [{**given, 'namespace': name, 'detector': 'false'} for name in names]
+    if together:
+        parts = [{**part, 'tracker': 'false'} for part in parts]
+        parts.append({**given, 'camera': 'false', 'detector': 'false',
+                      'trackers': ' '.join(names)})
+    parts.append({**given, 'camera': 'false', 'tracker': 'false'})
+    return [GroupAction([IncludeLaunchDescription(ONE, launch_arguments=part.items())])
+            for part in parts]
 
 
 def _below(namespace, name):

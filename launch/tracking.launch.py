@@ -40,6 +40,8 @@ ARGUMENTS = {
     'weights': ('', None, 'Of the detector: a file, or hf:ID; empty for those in params_file.'),
     'tracker': ('', ['', *TRACKER_NAMES, 'false'],
                 'The visual tracker; empty for the one in params_file, false for no such node.'),
+    'trackers': ('', None, 'Of several cameras, the namespaces of their trackers, parted by '
+                 'spaces: these are started, in one process, instead of the one in namespace.'),
     'detector_host': ('same', ['same', 'remote', 'here'],
                       'Where the detector runs: on the same host as the camera; or, with '
                       'compressed images between two hosts, remote starts camera and tracker on '
@@ -92,20 +94,26 @@ def start(context):
             changed.update(images_between_hosts(given['namespace'], given['camera'] == 'true'))
         nodes.append(node('detector', given, context, changed))
     if given['tracker'] != 'false' and 'tracker' in here:
-        nodes.append(node('tracker', given, context, {'tracker': given['tracker']}))
+        nodes.append(node('tracker', given, context, {'tracker': given['tracker']},
+                          together=given['trackers'].split()))
     if given['positions'] != 'false':
         nodes.append(node('locator', given, context, {'source': given['positions']}))
     return nodes
 
 
-def node(name, given, context, changed, **options):
-    """Return the action that starts one node; the parameters `changed`, if not '', win."""
+def node(name, given, context, changed, together=(), **options):
+    """
+    Return the action that starts one node; the parameters `changed`, if not '', win.
+
+    together: namespaces, if there is to be one in each, all in one process.
+    """
     # as text: ROS would read a number or a boolean into a path such as 0 or true
     changed = {key: ParameterValue(value, value_type=str) if isinstance(value, str) else value
                for key, value in changed.items() if value != ''}
+    named = {'arguments': together} if together else {
+        'name': name, 'namespace': given['namespace']}
     return Node(
-        package='acme_tracking', executable=f'{name}_node', name=name,
-        namespace=given['namespace'], output='screen', emulate_tty=True,
+        package='acme_tracking', executable=f'{name}_node', output='screen', emulate_tty=True,
         parameters=[given['params_file'],
                     {'use_sim_time': given['use_sim_time'] == 'true', **changed}],
         additional_env={PARENT_VARIABLE: str(os.getpid()), **(
@@ -114,4 +122,4 @@ def node(name, given, context, changed, **options):
         # counts when ROS_SECURITY_ENABLE is set: config/sros2_policy.xml
         ros_arguments=['--enclave', '/'.join(['', *given['namespace'].split('/'), name]).replace(
             '//', '/'), *(['--log-level', 'debug'] if given['debug'] == 'true' else [])],
-        **options)
+        **named, **options)

@@ -47,6 +47,17 @@ def test_each_camera_has_a_graph_and_all_share_a_detector(module, tmp_path):
         (str(tmp_path / 'two.yaml'), 'remote')}
 
 
+def test_trackers_share_a_process_when_asked(module, tmp_path):
+    (tmp_path / 'two.yaml').write_text(TWO)
+    found = started(module, params_file=str(tmp_path / 'two.yaml'), namespace='car',
+                    trackers='together')
+    assert [(one['namespace'], one['camera'], one['tracker'], one['trackers'], one['detector'])
+            for one in found] == [('car/front', 'true', 'false', '', 'false'),
+                                  ('/rear', 'true', 'false', '', 'false'),
+                                  ('car', 'false', '', 'car/front /rear', 'false'),
+                                  ('car', 'false', 'false', '', 'true')]
+
+
 @pytest.mark.parametrize('content, words', [
     ('{}', 'the detector has no cameras'), ('text', 'must be a ROS parameters file'),
     ('/**/detector: {ros__parameters: {cameras: [a b]}}', "got 'a b'")])
@@ -54,11 +65,15 @@ def test_a_file_without_cameras_is_named(module, tmp_path, content, words):
     (tmp_path / 'file.yaml').write_text(content)
     with pytest.raises(ValueError, match=words):
         started(module, params_file=str(tmp_path / 'file.yaml'))
+    with pytest.raises(ValueError, match="apart or together, got 'both'"):
+        (tmp_path / 'two.yaml').write_text(TWO)
+        started(module, params_file=str(tmp_path / 'two.yaml'), trackers='both')
     with pytest.raises(FileNotFoundError, match='params_file:=/nowhere'):
         started(module, params_file='/nowhere')
 
 
-def test_two_cameras_are_tracked_and_end_with_ctrl_c(graph, tmp_path):
+@pytest.mark.parametrize('trackers, processes', [('apart', 5), ('together', 4)])
+def test_two_cameras_are_tracked_and_end_with_ctrl_c(graph, tmp_path, trackers, processes):
     from vision_msgs.msg import Detection2DArray
 
     (tmp_path / 'two.yaml').write_text(TWO)
@@ -75,13 +90,13 @@ def test_two_cameras_are_tracked_and_end_with_ctrl_c(graph, tmp_path):
               'sys.exit(service.run())')
     with subprocess.Popen(
             [sys.executable, '-c', script, str(FILE), f'params_file:={tmp_path / "two.yaml"}',
-             'namespace:=car'], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True) as process:
+             'namespace:=car', f'trackers:={trackers}'], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True) as process:
         try:
             graph.wait_until(lambda: len(received) == 4)
         finally:
             os.killpg(process.pid, signal.SIGINT)
             output = process.communicate(timeout=60)[0]
     assert process.returncode == 0
-    assert output.count('process has finished cleanly') == 5, output
+    assert output.count('process has finished cleanly') == processes, output
     assert 'Traceback' not in output, output

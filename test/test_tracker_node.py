@@ -1,5 +1,8 @@
 """The tracker node over DDS, with images and detections of a rendered scene."""
 import itertools
+import signal
+import subprocess
+import sys
 
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
@@ -30,6 +33,7 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
 RATE = 30
+EMPTY = np.zeros((48, 64, 3), np.uint8)
 ROAD = Scene(seed=0, rate=RATE, density=0, target='car', target_speed=8.0)
 
 
@@ -192,6 +196,32 @@ def test_messages_that_are_no_images_or_detections_are_counted(harness):
     harness.detections.publish(absurd)
     harness.graph.wait_until(lambda: int(harness.diagnosis()[1]['refused_images']) == 2)
     assert len(harness.start_track()[1].detections) == 1
+
+
+def test_trackers_of_two_cameras_share_a_process(graph):
+    received, images, indices = {}, [], itertools.count()
+    for name in 'left', 'right':
+        graph.node.create_subscription(
+            Detection2DArray, f'/{name}/tracks',
+            lambda message, name=name: received.update({name: message}), 10)
+        images.append(graph.node.create_publisher(Image, f'/{name}/image_raw', IMAGE_QOS))
+    with subprocess.Popen(
+            [sys.executable, '-m', 'acme_tracking.nodes.tracker', '/left', '/right',
+             '--ros-args', '-p', 'max_tracks:=7'], text=True, stderr=subprocess.PIPE) as process:
+        try:
+            def heard():  # images until both are heard, whose tracks nobody may hear at first
+                index = next(indices)
+                for offset, publisher in enumerate(images):
+                    publisher.publish(image_to_msg(EMPTY, header_of(2 * index + offset)))
+                return len(received) == 2
+            graph.wait_until(heard)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 0 and 'Traceback' not in errors, errors
+    even = {stamp_of(2 * index) for index in range(next(indices))}
+    assert stamp_to_ns(received['left'].header.stamp) in even
+    assert stamp_to_ns(received['right'].header.stamp) not in even
 
 
 def test_the_debug_image_is_drawn_only_while_someone_listens(harness):

@@ -42,23 +42,26 @@ def ros():
         rclpy.try_shutdown()
 
 
-def run(node_type) -> int:
+def run(*node_types) -> int:
     """
-    Run a node until it finishes or the process is asked to end; return its exit status.
+    Run nodes until one finishes or the process is asked to end; return the exit status.
 
-    The status is 1 when the node could not be made or started, or could not end what it began,
-    which is logged, or the one that it finished with.  OpenCV gets one thread: what it computes of
+    node_types: called without arguments, make one each.  The status is 1 when a node could not be
+    made or started, or could not end what it began, which is logged, or the one that it finished
+    with.  OpenCV gets one thread: what it computes of
     an image here is so little that to wake others, who then wait for more, takes a fifth more of
     the processor, and nodes share it.
     """
     cv2.setNumThreads(1)
     with ros(), _until_shut_down():
-        try:
-            node = node_type()
-        except (ValueError, RuntimeError, ParameterException) as error:
-            get_logger(node_type.__name__).fatal(f'cannot start: {error}')
-            return 1
-        return _spin(node)
+        nodes = []
+        for node_type in node_types:
+            try:
+                nodes.append(node_type())
+            except (ValueError, RuntimeError, ParameterException) as error:
+                get_logger(getattr(node_type, '__name__', 'node')).fatal(f'cannot start: {error}')
+                return 1
+        return _spin(nodes)
     return 0
 
 
@@ -86,21 +89,24 @@ def _until_shut_down():
             raise
 
 
-def _spin(node) -> int:
+def _spin(nodes) -> int:
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    for node in nodes:
+        executor.add_node(node)
     try:
         with _until_shut_down():
-            if not node.start():
+            if not all(node.start() for node in nodes):
                 return 1
             # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every
             # turn, so that each message would cost 0.3 kB for good.  A handle is invalid when an
             # answer is ready for a service that went with its state.
-            while node.context.ok() and not node.finished.done():
+            while rclpy.ok() and not any(node.finished.done() for node in nodes):
                 with contextlib.suppress(InvalidHandle):
                     executor.spin_once()
     finally:
-        node.on_shutdown(None)  # while callbacks still run, as some may wait for a worker
+        for node in nodes:
+            node.on_shutdown(None)  # while callbacks still run, as some may wait for a worker
         executor.shutdown(timeout_sec=1.0)
-        node.destroy_node()
-    return node.exit_status
+        for node in nodes:
+            node.destroy_node()
+    return max(node.exit_status for node in nodes)

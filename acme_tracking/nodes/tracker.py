@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import replace
 import functools
 import statistics
+import sys
 
 from acme_tracking.drawing import draw_tracks
 from acme_tracking.messages import (
@@ -35,6 +36,7 @@ from acme_tracking.sessions.events import (
 from acme_tracking.sessions.inbox import WaitingDetections, WaitingImage
 from acme_tracking.sessions.tracking import TrackerParameters, TrackingSession
 from acme_tracking.tracking.tracker import warm_up
+from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
@@ -194,8 +196,10 @@ def _milliseconds(nanoseconds):
 
 
 def main():
-    """Run the tracker node."""
-    exit_with(run(TrackerNode))
+    """Run the tracker node, or, with namespaces as arguments, one in each of them."""
+    namespaces = remove_ros_args(sys.argv)[1:]
+    exit_with(run(*[functools.partial(TrackerNode, namespace=each) for each in namespaces]
+                  or [TrackerNode]))
 
 
 if __name__ == '__main__':

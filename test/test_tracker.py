@@ -1,9 +1,11 @@
 """The tracker of many objects, on rendered images with exact ground truth."""
 from collections import Counter
+from types import SimpleNamespace
 
 from acme_tracking import geometry
 from acme_tracking.detections import Detections
 from acme_tracking.scene import Scene
+from acme_tracking.tracking import turns
 from acme_tracking.tracking.policy import LOW_CONFIDENCE, NEWCOMERS_DUE, NOTHING_TO_TRACK
 from acme_tracking.tracking.track import State, Track
 from acme_tracking.tracking.tracker import MultiObjectTracker, OLD, TrackingParameters
@@ -260,6 +262,18 @@ def test_with_many_objects_those_in_doubt_are_looked_at_and_no_box_is_old():
         assert sum(looked) == max(10, -(-len(boxes) // 4))
     assert max(waits) == 3, 'no box is older than three images'
     assert len(tracks) == len(boxes) and np.abs(tracks.boxes - boxes).max() < 6
+
+
+def test_what_is_out_of_sight_waits_for_the_time_that_is_left():
+    def track(number, turns, followed):
+        return SimpleNamespace(id=number, turns=turns, is_followed=followed, is_looked_for=True,
+                               confidence=0.9 - 0.1 * number)
+    lost, fresh = track(0, 9, False), track(1, 0, True)
+    due = [track(number, 3, True) for number in (2, 3, 4)]
+    assert turns.whose([lost, fresh, *due], 4) == [due[2], due[1], due[0], lost]
+    assert turns.whose([lost, fresh, *due], 2) == due[::-1], 'never fewer than are due'
+    assert turns.whose([lost, fresh], 1) == [lost]
+    assert turns.whose([lost, fresh, *due], 5) == [lost, fresh, *due]
 
 
 def test_an_older_answer_does_not_overrule_a_newer_one():

@@ -70,8 +70,8 @@ class TrackingParameters(RequestParameters):
         minimum=1, maximum=10000)
     looks_per_image: int = parameter(
         50, 'With more objects the visual trackers of those that have waited longest, and are in '
-        'most doubt, look at an image; the others are predicted, and none waits for more than '
-        'three images.',
+        'most doubt, look at an image; the others are predicted, and none that is in sight waits '
+        'for more than three images.',
         minimum=1, maximum=10000)
     confirm_score: float = parameter(
         0.35, 'A detection with this score is believed at once.', minimum=0.0, maximum=1.0)

@@ -34,7 +34,8 @@ def test_every_argument_is_described(description):
     arguments = description[0].get_launch_arguments()
     assert {argument.name for argument in arguments} == {
         'source', 'video', 'namespace', 'device', 'weights', 'tracker', 'camera', 'detector',
-        'params_file', 'positions', 'use_sim_time', 'debug', 'transport', 'detector_host'}
+        'params_file', 'positions', 'use_sim_time', 'debug', 'transport', 'detector_host',
+        'trackers'}
     assert all(argument.description.endswith(('.', ']')) for argument in arguments)
 
 

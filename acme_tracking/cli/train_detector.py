@@ -114,9 +114,11 @@ def run(arguments) -> int:
                     threads=arguments.threads, save_every=arguments.save_every,
                     workers=arguments.workers)
     if summary is not None:
+        quality = (f'mean AP50 {summary["ap50"]:.3f} at the end; detector.safetensors has '
+                   f'{summary["best_ap50"]:.3f}' if validation else
+                   'nothing to validate on; detector.safetensors is what came out last')
         print(f'{arguments.out}: {summary["step"]} steps in {summary["minutes"]:.1f} minutes, '
-              f'mean AP50 {summary["ap50"]:.3f} at the end; detector.safetensors has '
-              f'{summary["best_ap50"]:.3f}, see report.html')
+              f'{quality}, see report.html')
     return 0
 
 

@@ -259,9 +259,9 @@ class _Run:
         better, self.best = mean >= self.best, max(mean, self.best)
         self.history.append({'step': self.step, 'minutes': self.seconds / 60, 'ap50': mean,
                              'best_ap50': self.best, 'sets': results})
-        bar.write(f'step {self.step}: ' + ', '.join(
+        bar.write(f'step {self.step}: ' + (', '.join(
             f'{name} loss {result["loss"]:.3f} AP50 {result["ap50"]:.3f}'
-            for name, result in results.items()))
+            for name, result in results.items()) or 'saved; nothing to validate on'))
         if better:  # without validation, the newest
             checkpoint.save(self.out / 'detector.safetensors', network, self.specification)
         write_whole(self.out / 'metrics.json', lambda path: path.write_text(

@@ -24,6 +24,7 @@ from acme_tracking.detections import Detections  # noqa: E402
 from acme_tracking.evaluation import run, sequence_run  # noqa: E402
 from acme_tracking.evaluation.outcome import Outcome  # noqa: E402
 from acme_tracking.evaluation.positions import by_distance, Judge, Place, Samples  # noqa: E402
+from acme_tracking.evaluation.report import in_words  # noqa: E402
 from acme_tracking.messages import (  # noqa: E402
     camera_info_of_size,
     ns_to_stamp,
@@ -103,8 +104,12 @@ def test_tracks_that_do_not_count_have_no_samples(drive):
 
 
 def test_without_a_transform_it_is_said_and_nothing_is_known(drive):
-    found, _ = judged(drive, mount_from='tf', base_frame='trailer')
+    found, warnings = judged(drive, mount_from='tf', base_frame='trailer')
     assert found is None
+    assert warnings == ["no positions: no transform to base_frame: there is no transform from "
+                        "'camera_optical_frame' to 'trailer': that of 'base_link' is missing on "
+                        "/tf and /tf_static"]
+    assert in_words(found) == 'not one is known'
 
 
 def test_evaluate_tells_positions(drive, tmp_path, monkeypatch, capsys):

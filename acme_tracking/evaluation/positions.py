@@ -25,6 +25,7 @@ from acme_tracking.sessions.events import (
     DepthArrived,
     MountFound,
     PublishPositions,
+    Tick,
     TracksArrived,
     Warn,
 )
@@ -116,9 +117,9 @@ class Judge:
         self.exists = topic is not None
         self.warnings: list[str] = []
         if self.exists:
-            self._places = _true_places(bag, topic, parameters.camera_height <= HIGHEST)
             self._info = self._camera_info()
             self._transforms = Transforms(bag) if parameters.mount_from == 'tf' else None
+            self._places = _true_places(bag, topic, self._height() <= HIGHEST)
 
     def _camera_info(self):
         topic = self._bag.topic_beside(self._images, 'camera_info', CAMERA_INFO)
@@ -126,6 +127,12 @@ class Judge:
             raise ValueError(f'{self._bag.path} has {GROUND_TRUTH_3D}, but no camera_info, '
                              'without which there are no positions to judge by it')
         return next(message for message, _ in self._bag.messages(topic))
+
+    def _height(self):
+        """Return how high the camera is above the ground, metres, as far as that is known."""
+        mount = (self._parameters.mount() if self._transforms is None
+                 else self._mount(stamp_to_ns(self._info.header.stamp)).mount)
+        return self._parameters.camera_height if mount is None else mount.position[2]
 
     def samples(self, outcome: Outcome, truth, least: float) -> list:
         """
@@ -145,7 +152,7 @@ class Judge:
 
     def _locate(self, outcome):
         """Yield (stamp, positions) of what the session of the locator publishes."""
-        session = LocationSession(self._parameters, 0)
+        session, stamp = LocationSession(self._parameters, 0), 0
         actions = session.on(CameraInfoArrived(0, calibration_from_msg(self._info)))
         depth = self._depth()
         waiting = next(depth, None)
@@ -157,12 +164,16 @@ class Judge:
             if self._transforms is not None:
                 actions += session.on(self._mount(stamp))
             actions += session.on(TracksArrived(stamp, stamp, tracks))
-            for action in actions:
-                if isinstance(action, PublishPositions):
-                    yield action.stamp, action.positions
-                elif isinstance(action, Warn) and action.text not in self.warnings:
-                    self.warnings.append(action.text)
+            yield from self._told(actions)
             actions = []
+        yield from self._told(session.on(Tick(stamp)))  # to say what has been missing
+
+    def _told(self, actions):
+        for action in actions:
+            if isinstance(action, PublishPositions):
+                yield action.stamp, action.positions
+            elif isinstance(action, Warn) and action.text not in self.warnings:
+                self.warnings.append(action.text)
 
     def _depth(self):
         if self._parameters.source != 'depth':

@@ -274,8 +274,10 @@ def _detector(metrics):
             'labelled images that any mode had it run on.</p>')
 
 
-def in_words(found: dict) -> str:
+def in_words(found: dict | None) -> str:
     """Return the figures of positions (`metrics.positions.figures`) as a line of text."""
+    if found is None:
+        return 'not one is known'
     contact = ('' if found['ttc_relative_median'] is None
                else f'time to contact {found["ttc_relative_median"]:.1%}, ')
     low, high = found['nees_band']

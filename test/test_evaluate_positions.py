@@ -207,6 +207,8 @@ def test_a_truth_that_cannot_be_used_is_said(tmp_path, without):
         message = positions_to_msg(positions, Header(frame_id='base_link'))
         if without == 'ids':
             message.detections[0].id = 'car-3'
+            info = writer.topic('/camera_info', 'sensor_msgs/msg/CameraInfo', RELIABLE_QOS)
+            writer.write(info, 0, camera_info_of_size(640, 360))
         writer.write(topic, 0, message)
     with BagReader(tmp_path / 'bag') as bag, pytest.raises(
             ValueError, match='no camera_info' if without == 'camera_info' else "got 'car-3'"):

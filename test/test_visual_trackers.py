@@ -4,6 +4,7 @@ from acme_tracking.scene import Scene
 from acme_tracking.tracking import visual
 from acme_tracking.tracking.tracker import TrackingParameters
 from acme_tracking.tracking.visual import availability, make_tracker, start_all, update_all
+import cv2
 import numpy as np
 import pytest
 
@@ -36,6 +37,21 @@ def test_it_follows_a_car(name, grey):
         assert box.shape == (4,) and box.dtype == np.float32
         assert TrackingParameters().confidence_threshold < confidence <= 1, 'or it would coast'
     assert geometry.iou(box, truth_box(14))[0, 0] > 0.7
+
+
+@pytest.mark.parametrize('name', SEEING)
+def test_it_finds_the_same_whatever_was_drawn_by_chance_before(name):
+    found = []
+    for seed in 1, 2:
+        tracker = make_tracker(name)
+        cv2.setRNGSeed(seed)
+        tracker.start(ROAD.render(0), truth_box(0))
+        found.append([])
+        for index in range(1, 5):
+            cv2.setRNGSeed(seed)
+            box, confidence = tracker.update(ROAD.render(index))
+            found[-1].append([*box.tolist(), confidence])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize('name', USABLE)

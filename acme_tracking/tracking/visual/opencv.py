@@ -7,6 +7,7 @@ agrees with the looks of the object (`agreement`), whatever they think.
 """
 from __future__ import annotations
 
+import ctypes
 import math
 from pathlib import Path
 
@@ -139,6 +140,14 @@ class MilTracker(OpenCvTracker):
     algorithm = 'TrackerMIL'
     calibration = (0.531, 0.099)
 
+    def _new(self, patch):
+        _seed()
+        return super()._new(patch)
+
+    def _find(self, image):
+        _seed()
+        return super()._find(image)
+
 
 class NetworkTracker(OpenCvTracker):
     """A tracker of OpenCV that is a network, with weights that the user brings."""
@@ -200,6 +209,13 @@ def _find(algorithm):
             return create
     raise ImportError(f'OpenCV {cv2.__version__} has neither cv2.{algorithm} nor '
                       f'cv2.legacy.{algorithm}; opencv-contrib-python has it')
+
+
+def _seed():
+    # What it draws by chance is the same for the same images, so that a recording can be repeated.
+    # It draws from OpenCV's numbers and from those of the C library.
+    cv2.setRNGSeed(1)
+    ctypes.CDLL(None).srand(1)
 
 
 def _as_color(image):

@@ -54,6 +54,38 @@ def test_the_newest_image_goes_first_as_soon_as_more_than_one_waits():
     assert taken(inbox) == [(ImageArrived, 2)]
 
 
+def kept_up(images, *items):
+    """Return an inbox whose work kept up with so many images until all this came at once."""
+    inbox = filled()
+    for number in range(100, 100 + images):
+        inbox.put(image(number))
+        assert taken(inbox) == [(ImageArrived, number)]
+    for item in items:
+        inbox.put(item)
+    return inbox
+
+
+def test_work_that_kept_up_until_something_took_long_makes_up_for_two_images():
+    assert taken(kept_up(1, image(1), image(2))) == [(ImageArrived, 1), (ImageArrived, 2)]
+    for images in 2, 20:
+        inbox = kept_up(images, image(1), detections(2), image(3), image(4), image(5))
+        assert taken(inbox) == [(ImageSkipped, 1), (DetectionsArrived, 2),
+                                *[(ImageArrived, later) for later in (3, 4, 5)]]
+    assert taken(kept_up(0, image(1), image(2))) == [(ImageSkipped, 1), (ImageArrived, 2)]
+
+
+def test_who_is_slower_than_the_images_does_not_make_up_for_any_more():
+    inbox = kept_up(2, image(0), image(1))
+    numbers, followed = iter(range(2, 20)), []
+    while len(followed) < 6:
+        event, _ = inbox.take()
+        if isinstance(event, ImageArrived):  # while it is worked on, two more come
+            followed.append(event.stamp)
+            inbox.put(image(next(numbers)))
+            inbox.put(image(next(numbers)))
+    assert followed == [0, 2, 5, 7, 9, 11], 'the newest, but for two at first'
+
+
 def test_all_else_keeps_its_place_and_is_never_dropped():
     many = [Answered(number, number, True) for number in range(1000)]
     inbox = filled(image(1), detections(1), *many, image(2), images=1)

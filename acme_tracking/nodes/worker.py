@@ -30,10 +30,15 @@ class Worker:
         self._thread.join()
 
     def _work(self):
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: len(self._inbox) or not self._open)
-                if not self._open:
-                    return
-                taken = self._inbox.take()
+        while (taken := self._next()) is not None:
             self._handle(*taken)
+
+    def _next(self):
+        """Wait for the next event; None when there is no more."""
+        with self._news:
+            while self._open:
+                taken = self._inbox.take()
+                if taken is not None:
+                    return taken
+                self._news.wait()
+        return None

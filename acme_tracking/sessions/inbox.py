@@ -3,8 +3,9 @@ The waiting room in front of a tracking session: bounded, and the newest image g
 
 Events are taken in the order in which they arrived.  When work is behind, so that more than one
 image waits, only the newest is worked on; those before it are handed on as skipped, so that a
-detection may still speak about them.  Detections and answers are never dropped, but for those that
-a reset makes meaningless.
+detection may still speak about them.  But where work kept up until something took long, as a
+correction does, the two before the newest are worked on too.  Detections and answers are never
+dropped, but for those that a reset makes meaningless.
 """
 from __future__ import annotations
 
@@ -25,6 +26,9 @@ import numpy as np
 
 # Images that wait beyond this are dropped, the oldest first; the newest always stays.
 MAXIMUM_IMAGES, MAXIMUM_BYTES = 60, 100_000_000
+# So many images at most are worked on though newer ones wait, and each only after another that was
+# done before the next came: who never is that quick would only become later by it.
+MADE_UP = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,7 @@ class Inbox:
         self._limits = images, bytes
         self._waiting = deque()
         self._images = self._bytes = self._dropped = 0
+        self._make_up, self._in_work = 0, False
 
     def __len__(self) -> int:
         """Return how many events wait."""
@@ -85,9 +90,12 @@ class Inbox:
         """
         Return the next event and its `origin`, if it has one; None when nothing waits.
 
-        What cannot be read becomes `Refused`.
+        To be called when the work on what was taken before is done: where it is None, work keeps
+        up.  What cannot be read becomes `Refused`.
         """
         if not self._waiting:
+            self._make_up = min(MADE_UP, self._make_up + self._in_work)
+            self._in_work = False
             return None
         if self._dropped:
             event, self._dropped = ImagesDropped(self._waiting[0].time, self._dropped), 0
@@ -95,7 +103,10 @@ class Inbox:
         waiting = self._waiting.popleft()
         if isinstance(waiting, WaitingImage):
             self._images, self._bytes = self._images - 1, self._bytes - waiting.bytes
-            return _read(waiting, ImageSkipped if self._images else ImageArrived, 'images')
+            self._in_work = self._images <= self._make_up
+            if self._in_work and self._images:
+                self._make_up -= 1
+            return _read(waiting, ImageArrived if self._in_work else ImageSkipped, 'images')
         if isinstance(waiting, WaitingDetections):
             return _read(waiting, DetectionsArrived, 'detections')
         return waiting, None

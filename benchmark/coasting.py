@@ -22,13 +22,11 @@ from acme_tracking.positions.edges import Edges, uncut
 from acme_tracking.positions.locator import PositionParameters
 from acme_tracking.positions.object_filter import ObjectFilter, X, Y
 from acme_tracking.positions.solids import extents, KINDS
-from acme_tracking.scene import Scene
 from acme_tracking.tracking.camera_motion import Camera as MovingCamera
 from acme_tracking.tracking.motion import fit_motion
 import numpy as np
+from positions import add_drives, drives_of
 
-DRIVES = {'driving': 11, 'turning': 12, 'braking': 13, 'handheld': 14, 'fixed': 15}  # first seed
-NEXT_SEED = 100
 LEAST_VISIBLE, LEAST_HEIGHT = 0.8, 12  # of an object that is seen, pixels
 SEEN = 1.0                             # seconds that it is seen
 UNSEEN = (0.25, 0.5, 1.0, 1.5, 2.0)    # seconds after which it is looked for
@@ -41,17 +39,11 @@ PARAMETERS = PositionParameters()
 def main():
     """Measure, print the table and the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('--seconds', type=float, default=8.0, help='of each drive')
-    parser.add_argument('--rate', type=float, default=12.0, help='images per second')
-    parser.add_argument('--drives', nargs='+', choices=DRIVES, default=list(DRIVES))
-    parser.add_argument('--seeds', type=int, default=2, help='drives of each kind')
-    arguments = parser.parse_args()
-    overlaps = {}
-    for kind in arguments.drives:
-        for seed in DRIVES[kind] + NEXT_SEED * np.arange(arguments.seeds):
-            scene = Scene(camera=kind, seed=int(seed), rate=arguments.rate)
-            run_drive(scene, round(arguments.seconds * arguments.rate), overlaps)
-    figures = {}
+    add_drives(parser)
+    scenes, count = drives_of(parser.parse_args())
+    overlaps, figures = {}, {}
+    for scene in scenes.values():
+        run_drive(scene, count, overlaps)
     print('| unseen | trials | ' + ' | '.join(WAYS) + ' |\n' + '| --- ' * (2 + len(WAYS)) + '|')
     for seconds in sorted(overlaps):
         found = np.array(overlaps[seconds])

@@ -41,22 +41,32 @@ TRUE_PITCH = 0.1
 def main():
     """Measure, print the table and the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('--seconds', type=float, default=8.0, help='of each drive')
-    parser.add_argument('--rate', type=float, default=12.0, help='images per second')
-    parser.add_argument('--drives', nargs='+', choices=DRIVES, default=list(DRIVES))
-    parser.add_argument('--seeds', type=int, default=2, help='drives of each kind')
+    add_drives(parser)
     parser.add_argument('--no-table', action='store_true', help='only the figures')
     arguments = parser.parse_args()
-    scenes = {(kind, seed): Scene(camera=kind, seed=seed, rate=arguments.rate)
-              for kind in arguments.drives
-              for seed in DRIVES[kind] + NEXT_SEED * np.arange(arguments.seeds)}
-    count = round(arguments.seconds * arguments.rate)
+    scenes, count = drives_of(arguments)
     if not arguments.no_table:
         print_table(scenes, count)
     scores = Samples(FARTHEST)
     for drive, scene in scenes.items():
         follow(drive, scene, count, scores)
     print(json.dumps(figures(scores.rows)))
+
+
+def add_drives(parser):
+    """Describe the arguments that choose drives."""
+    parser.add_argument('--seconds', type=float, default=8.0, help='of each drive')
+    parser.add_argument('--rate', type=float, default=12.0, help='images per second')
+    parser.add_argument('--drives', nargs='+', choices=DRIVES, default=list(DRIVES))
+    parser.add_argument('--seeds', type=int, default=2, help='drives of each kind')
+
+
+def drives_of(arguments):
+    """Return the scenes that arguments choose, by camera and seed, and their number of images."""
+    return {(kind, seed): Scene(camera=kind, seed=seed, rate=arguments.rate)
+            for kind in arguments.drives
+            for seed in (DRIVES[kind] + NEXT_SEED * np.arange(arguments.seeds)).tolist()
+            }, round(arguments.seconds * arguments.rate)
 
 
 def places(drive, motion):

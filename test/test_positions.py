@@ -4,6 +4,7 @@ import math
 
 from acme_tracking.detections import Detections
 from acme_tracking.metrics.positions import nees, nees_band, nees_of_objects
+from acme_tracking.positions import locator as locator_module
 from acme_tracking.positions.camera import Calibration, Camera, Mount
 from acme_tracking.positions.contact import Growth
 from acme_tracking.positions.depth import core_depth
@@ -218,7 +219,8 @@ def test_a_box_with_a_low_score_and_other_edges_of_a_cut_one_are_believed_less()
         2 * Edges(CAMERA, box, known, 1.0).deviation)
 
 
-def test_a_box_that_contradicts_all_before_is_believed_less():
+def test_a_box_that_contradicts_all_before_is_believed_less(monkeypatch):
+    monkeypatch.setattr(locator_module, 'ANOTHER', math.inf)
     moved = []
     for aside in 2, 8:
         locator = Locator(PositionParameters(relative_box_deviation=0.0))
@@ -226,6 +228,16 @@ def test_a_box_that_contradicts_all_before_is_believed_less():
         far = tracks(box_of('person', 20, aside), label='person')
         moved.append(locator.locate(2 * SECOND, far, SIZE, CAMERA, MOUNT).states[0, 1])
     assert moved[1] < 2 * moved[0]  # though it is four times as far
+
+
+def test_a_box_that_contradicts_all_before_too_much_is_that_of_another_object():
+    locator = Locator(PositionParameters())
+    before = locate(tracks(box_of('car', 35, 0)), 20, locator)
+    there = tracks(box_of('car', 15, 2))
+    after = locator.locate(2 * SECOND, there, SIZE, CAMERA, MOUNT)
+    fresh = locate(there, 1)
+    np.testing.assert_allclose(after.states, fresh.states, atol=0.2)
+    assert after.covariances[0, 2, 2] > 20 * before.covariances[0, 2, 2], 'its speed is not known'
 
 
 def test_the_heading_follows_the_velocity():

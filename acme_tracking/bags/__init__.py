@@ -5,6 +5,6 @@ A bag of this package holds the topics of the graph, so that what `bag record` w
 recorded and what `bag make` makes of a data set are one thing; and, where somebody labelled,
 `ground_truth` (vision_msgs/Detection2DArray) beside the images: one message for each labelled
 image, with that image's header, also when nothing is on it; ids are identities, and a score of 0
-marks what scoring is to ignore.  Where they are in metres is on `ground_truth_3d`.  Needs the
+marks what scoring is to ignore.  Where objects are in metres is on `ground_truth_3d`.  Needs the
 message packages, never rclpy.
 """

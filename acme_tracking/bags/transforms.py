@@ -21,9 +21,8 @@ class Transforms:
         for topic in (item for item in bag.topics if item.type == TRANSFORMS):
             for message, _ in bag.messages(topic.name):
                 for one in message.transforms:
-                    stamp = (0 if topic.name == STATIC
-                             else stamp_to_ns(one.header.stamp))
-                    parent, stamps, found = self._edges.setdefault(
+                    stamp = 0 if topic.name == STATIC else stamp_to_ns(one.header.stamp)
+                    _, stamps, found = self._edges.setdefault(
                         one.child_frame_id.strip('/'), (one.header.frame_id.strip('/'), [], []))
                     place = bisect_right(stamps, stamp)
                     stamps.insert(place, stamp)

@@ -40,6 +40,7 @@ from acme_tracking.messages import (
     scale_camera_info,
 )
 from acme_tracking.scene import CAMERAS
+from acme_tracking.sessions.location import LocatorParameters
 from acme_tracking.transport import absolute
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
@@ -47,7 +48,7 @@ from tqdm import tqdm
 
 # Stamp of the first image: a date, for tools that show one; always the same, so that a bag is too.
 START = 1_700_000_000_000_000_000
-VEHICLE_FRAME = 'base_link'
+VEHICLE_FRAME = LocatorParameters().base_frame
 RECORDED = ('image_raw', 'camera_info', 'detections', 'tracks')
 
 

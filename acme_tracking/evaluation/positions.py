@@ -110,7 +110,7 @@ class Judge:
         """
         Read the truth of an open bag; `exists` tells whether there is any.
 
-        Raises ValueError for a truth without decimal ids.
+        Raises ValueError for a truth without decimal ids, or without camera_info.
         """
         self._bag, self._images, self._parameters = bag, image_topic, parameters
         topic = bag.topic_beside(image_topic, GROUND_TRUTH_3D, POSITIONS)

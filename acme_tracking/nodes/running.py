@@ -48,9 +48,10 @@ def run(*node_types) -> int:
 
     node_types: called without arguments, make one each.  The status is 1 when a node could not be
     made or started, or could not end what it began, which is logged, or the one that it finished
-    with.  OpenCV gets one thread: what it computes of
-    an image here is so little that to wake others, who then wait for more, takes a fifth more of
-    the processor, and nodes share it.
+    with.
+
+    OpenCV gets one thread: what it computes of an image here is so little that to wake others, who
+    then wait for more, takes a fifth more of the processor, and nodes share it.
     """
     cv2.setNumThreads(1)
     with ros(), _until_shut_down():

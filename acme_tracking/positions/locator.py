@@ -25,6 +25,10 @@ import numpy as np
 SECOND = 1_000_000_000
 # Errors of a box last for about so many seconds: images that come faster tell less each.
 ERRORS_LAST = 0.5
+# Squared deviations of a box from what was expected, beyond which it is that of another object,
+# which the track went over to: one box in 2,000 is so far from a right estimate by chance.  With
+# depth images it may as well be that of what passes in front.
+ANOTHER = 20.0
 LEAST_SCORE = 0.1  # a box that is less sure is not believed even less
 # A filter whose track is not published is dropped after so long.
 FORGET = SECOND
@@ -177,9 +181,11 @@ class Locator:
         if measurement is None:
             return
         if item.filter is not None:
-            if item.filter.update(mount, measurement) < math.inf:
+            cost = item.filter.update(mount, measurement)
+            if cost < math.inf:
                 item.measured = item.seen
-            return
+            if not ANOTHER < cost < math.inf or self.parameters.source == 'depth':
+                return
         start = edges.start(kind, mount)
         if start is not None:
             item.filter = ObjectFilter.begin(

@@ -19,13 +19,13 @@ def share(path: str) -> Path:
 
 def shipped_weights(suffix: str = '.safetensors') -> Path:
     """
-    Return the detector's weights in this package, the checkpoint or what was exported (.onnx).
+    Return the detector's weights in this package: the checkpoint, or what was exported from it.
 
-    Raises FileNotFoundError where there are none.
+    The latter are .onnx, and .int8.onnx in 8-bit integers.  Raises FileNotFoundError where there
+    is no such file.
     """
-    folder = resources.files(PACKAGE) / 'detection' / 'weights'
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(suffix))
-    if not names:
+    try:
+        return share(f'detection/weights/detector{suffix}')
+    except FileNotFoundError as error:
         raise FileNotFoundError(f'this installation holds no weights ({suffix}): give the path of '
-                                'a checkpoint')
-    return Path(str(folder / names[-1]))
+                                'a checkpoint') from error

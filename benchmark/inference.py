@@ -5,15 +5,14 @@ Both see the same JPEG images in turn, so that what else the machine does hits t
 same beside busy processes.  Figures are medians in milliseconds: decoding, resizing, the network,
 suppression, all of them, and what all threads took of the processors (cpu), which is what others
 on the machine pay, however busy it is.  The old default is torch in float32; the new one what the
-detector node chooses.  `--all` adds what else there is: torch in half precision, OpenVINO in
-float32, ONNX Runtime where it is installed, and CUDA where it can be had.  The last line is JSON;
+detector node chooses.  `--all` adds what else there is: torch in half precision, OpenVINO without
+8-bit integers and in float32, ONNX Runtime, and CUDA where it can be had.  The last line is JSON;
 its ratios are new to old.
 
     .venv/bin/python benchmark/inference.py
 """
 import argparse
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -22,12 +21,14 @@ import time
 
 from acme_tracking.detection.detector import Detector
 from acme_tracking.detection.runtimes import choose
+from acme_tracking.detection.runtimes.openvino import OpenVino
 from acme_tracking.detection.runtimes.torch import Torch
 from acme_tracking.detection.views import input_size
 from acme_tracking.scene import Scene
 from acme_tracking.share import shipped_weights
 import cv2
 import numpy as np
+import onnxruntime
 import torch
 
 OLD, NEW = 'torch float32', 'default'
@@ -43,7 +44,6 @@ class OnnxRuntime:
 
     def __init__(self, path, specification, threads):
         """Load the file."""
-        import onnxruntime
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
@@ -53,7 +53,7 @@ class OnnxRuntime:
 
     def __str__(self):
         """Say what it is."""
-        return 'ONNX Runtime in float32'
+        return f'ONNX Runtime {onnxruntime.__version__}'
 
     def size(self, width, height, side):
         """Return the size that keeps the aspect of an image."""
@@ -106,10 +106,11 @@ def make_detectors(threads, others):
                 NEW: choose(device='cpu', threads=threads)[0]}
     if others:
         runtimes['torch half'] = Torch.load(path, half=True, threads=threads)
-        runtimes['default float32'] = choose(device='cpu', half=False, threads=threads)[0]
-        if importlib.util.find_spec('onnxruntime'):
-            runtimes['ONNX Runtime'] = OnnxRuntime(shipped_weights('.onnx'), runtimes[OLD],
-                                                   threads)
+        runtimes['no integers'] = OpenVino.load(shipped_weights('.onnx'), threads=threads)
+        runtimes['float32'] = choose(device='cpu', half=False, threads=threads)[0]
+        for suffix in '.onnx', '.int8.onnx':
+            runtimes[f'ONNX Runtime {suffix}'] = OnnxRuntime(shipped_weights(suffix),
+                                                             runtimes[OLD], threads)
         if torch.cuda.is_available():
             runtimes['CUDA'] = choose(device='cuda')[0]
     for name, runtime in runtimes.items():

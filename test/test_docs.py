@@ -34,7 +34,7 @@ def test_documented_options_exist(page, capsys):
         verb = words[:2] if words[1:] and words[1].isalpha() else words[:1]
         with pytest.raises(SystemExit):
             main([*verb, '--help'])
-        known = set(re.findall(r'--[a-z][a-z-]*', capsys.readouterr().out))
+        known = set(re.findall(r'--[a-z][a-z0-9-]*', capsys.readouterr().out))
         assert {word for word in words if word.startswith('--')} <= known, words
 
 

@@ -23,9 +23,9 @@ KEYS = {'PIL': 'python3-pil', 'cv2': 'python3-opencv', 'matplotlib': 'python3-ma
         'numpy': 'python3-numpy', 'scipy': 'python3-scipy', 'sklearn': 'python3-sklearn',
         'tqdm': 'python3-tqdm', 'yaml': 'python3-yaml'}
 # No key, or one that only pip follows, which a system that guards its Python does not allow.
-WITHOUT_KEY = {'apsw', 'backports', 'distributed', 'dlib', 'fsspec', 'onnx', 'openvino',
-               'pycocotools', 'rerun', 'rosbags', 'safetensors', 'supervision', 'threadpoolctl',
-               'torch', 'trackers', 'transformers'}
+WITHOUT_KEY = {'apsw', 'backports', 'distributed', 'dlib', 'fsspec', 'onnx', 'onnxruntime',
+               'openvino', 'pycocotools', 'rerun', 'rosbags', 'safetensors', 'supervision',
+               'threadpoolctl', 'torch', 'trackers', 'transformers'}
 # Not imported, but run.
 RUN = {'ros2bag', 'ros2launch', 'rosbag2_storage_default_plugins'}
 # Modules that come with what is required.

@@ -1,6 +1,7 @@
 """Runtimes: export, agreement with torch, the choice, hosts without torch, and files that lie."""
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from acme_tracking.labels import CLASSES
 from acme_tracking.scene import Scene
 from acme_tracking.share import shipped_weights
 from acme_tracking.weights_files import CheckpointError, header
+import cv2
 import numpy as np
 import onnx
 from onnx import helper, TensorProto
@@ -30,6 +32,10 @@ SPECIFICATION = Specification(
     classes=('car', 'person', 'cat'), input_size=128, mean=(10.0, 20.0, 30.0),
     std=(50.0, 60.0, 70.0),
     arguments={'widths': [8, 8, 16, 16, 16], 'depths': [1, 1, 1, 1, 1], 'neck': 16})
+
+
+VNNI = pytest.mark.skipif(not processor.has_vnni(),
+                          reason='without VNNI sums of 8-bit integers can overflow')
 
 
 def random_images(*shape):
@@ -84,20 +90,24 @@ def test_the_metadata_are_those_of_the_checkpoint(exported):
 
 
 def test_an_exported_file_is_as_small_as_the_checkpoint():
-    sizes = [shipped_weights(suffix).stat().st_size for suffix in ('.onnx', '.safetensors')]
+    sizes = [shipped_weights(suffix).stat().st_size
+             for suffix in ('.onnx', '.safetensors', '.int8.onnx')]
     assert sizes[0] < 1.05 * sizes[1]
+    assert sizes[2] < 0.65 * sizes[1]
 
 
-def test_the_shipped_file_was_exported_from_the_shipped_checkpoint():
+@pytest.mark.parametrize('suffix', ['.onnx', '.int8.onnx'])
+def test_the_shipped_files_were_exported_from_the_shipped_checkpoint(suffix):
     metadata = {item.key: item.value
-                for item in onnx.load(shipped_weights('.onnx')).metadata_props}
+                for item in onnx.load(shipped_weights(suffix)).metadata_props}
     digest = hashlib.sha256(shipped_weights().read_bytes()).hexdigest()
-    assert metadata['weights_sha256'] == digest, \
-        'run: acme_tracking export shipped acme_tracking/detection/weights/detector.onnx'
+    assert metadata['weights_sha256'] == digest, 'export it again, see detection/weights/README.md'
 
 
-@pytest.mark.parametrize(('half', 'least'), [(False, 0.99), (True, 0.95)])
-def test_the_shipped_files_find_the_same(half, least):
+@pytest.mark.parametrize(('half', 'vnni', 'least'), [
+    (False, True, 0.99), (True, False, 0.95), pytest.param(True, True, 0.95, marks=VNNI)])
+def test_the_shipped_files_find_the_same(monkeypatch, half, vnni, least):
+    monkeypatch.setattr(runtimes, 'has_vnni', lambda: vnni)
     image = Scene(1280, 720, seed=4, density=0.6).render(0)
     there = Detector.from_checkpoint(shipped_weights(), half=False)(image)
     found = Detector.from_checkpoint(half=half, score_threshold=SCORE_THRESHOLD - 0.05)(image)
@@ -229,6 +239,66 @@ def test_bfloat16_is_used_where_the_processor_has_it(tmp_path, monkeypatch, flag
     assert 'float32' in str(choose(device='cpu', half=False)[0])
     small = SPECIFICATION.build()
     assert ('bfloat16' in str(Torch(small, SPECIFICATION, half=True))) is expected
+
+
+@pytest.mark.parametrize(('flags', 'expected'), [
+    ('fpu avx512f avx512_vnni', True), ('fpu avx2 avx_vnni', True), ('fpu avx2', False)])
+def test_8_bit_integers_are_used_where_the_processor_is_quick_with_them(
+        tmp_path, monkeypatch, flags, expected):
+    monkeypatch.setattr(processor, 'CPUINFO', tmp_path / 'cpuinfo')
+    (tmp_path / 'cpuinfo').write_text(f'processor : 0\nflags\t\t: {flags}\n\n')
+    assert ('8-bit integers' in str(choose(device='cpu')[0])) is expected
+    assert runtimes.files_of() == [shipped_weights('.int8.onnx' if expected else '.onnx')]
+    assert '8-bit' not in str(choose(device='cpu', half=False)[0])
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    """Give a folder of more images than are looked at, one of them no image."""
+    folder = tmp_path_factory.mktemp('pictures')
+    for index, picture in enumerate(random_images(20, 48, 96)):
+        cv2.imwrite(str(folder / f'{index}.png'), picture)
+    (folder / '20.png').write_bytes(b'no image')
+    return folder
+
+
+@VNNI
+def test_what_is_exported_in_8_bit_integers_says_nearly_the_same(exported, pictures, capsys):
+    out = exported[1].with_name('small8.onnx')
+    assert main(['export', str(exported[0]), str(out), '--int8', str(pictures)]) == 0
+    assert 'small8.onnx' in capsys.readouterr().out
+    exact, quantized = (OpenVino.load(path, half=False) for path in (exported[1], out))
+    assert '8-bit integers and float32' in str(quantized)
+    images = random_images(2, 128, 160)
+    for expected, found in zip(exact(images), quantized(images), strict=True):
+        assert np.median(np.abs(found[0] - expected[0])) < 2.0  # pixels
+        assert np.corrcoef(found[1], expected[1])[0, 1] > 0.95
+    assert out.stat().st_size < exported[1].stat().st_size
+    metadata = [{item.key: item.value for item in onnx.load(path).metadata_props}
+                for path in (exported[1], out)]
+    assert metadata[0] == metadata[1]
+
+
+def test_all_but_the_backbone_stays_exact_and_so_does_its_first_convolution(exported, pictures):
+    images = [cv2.imread(str(path)) for path in sorted(pictures.glob('1?.png'))]
+    out = exported[1].with_name('kept.onnx')
+    export(exported[0], out, int8_on=images)
+    graph = onnx.load(out).graph
+    restored = {node.output[0] for node in graph.node if node.op_type == 'DequantizeLinear'}
+    exact = [node.input[1] for node in graph.node
+             if node.op_type == 'Conv' and node.input[1] not in restored]
+    parts = {name.removeprefix('network.').partition('.')[0] for name in exact}
+    assert parts == {'backbone', 'context', 'lateral', 'merge', 'where', 'what'}
+    assert [name for name in exact if 'backbone' in name] == [
+        'network.backbone.stages.0.0.0.weight']
+
+
+def test_8_bit_integers_need_images(exported, tmp_path, capsys):
+    (tmp_path / 'empty').mkdir()
+    out = tmp_path / 'none.onnx'
+    assert main(['export', str(exported[0]), str(out), '--int8', str(tmp_path / 'empty')]) == 1
+    assert re.search('empty: no image that can be read', capsys.readouterr().err)
+    assert not out.exists()
 
 
 def test_torch_in_half_precision_is_near(exported):

@@ -5,6 +5,11 @@ from acme_tracking.cli.arguments import share
 from acme_tracking.detection.export import export
 from acme_tracking.detection.options import NMS_THRESHOLD, SCORE_THRESHOLD
 from acme_tracking.share import shipped_weights
+from acme_tracking.sources.files import image_files
+import cv2
+import numpy as np
+
+INT8_IMAGES = 300  # that the ranges of 8-bit integers are found on, at most
 
 
 def add_arguments(parser) -> None:
@@ -19,6 +24,9 @@ def add_arguments(parser) -> None:
                         help='of the suppression (default: %(default)s)')
     parser.add_argument('--nms-threshold', type=share, default=NMS_THRESHOLD, metavar='IOU',
                         help='of the suppression (default: %(default)s)')
+    parser.add_argument('--int8', type=Path, nargs='+', metavar='FOLDER', help='compute mostly in '
+                        '8-bit integers, whose ranges are found on the images of these folders '
+                        '(labels are not needed): a quarter quicker on processors with VNNI')
 
 
 def run(arguments) -> int:
@@ -27,6 +35,17 @@ def run(arguments) -> int:
         raise ValueError(f'the file to write must end in .onnx, got {arguments.out}')
     path = shipped_weights() if arguments.checkpoint == 'shipped' else arguments.checkpoint
     export(path, arguments.out, arguments.suppression, arguments.score_threshold,
-           arguments.nms_threshold)
+           arguments.nms_threshold, _images(arguments.int8) if arguments.int8 else None)
     print(f'{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB')
     return 0
+
+
+def _images(folders):
+    """Give the images of some folders, evenly spread, that can be read; ValueError for none."""
+    paths = [path for folder in folders for path in image_files(folder)]
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), INT8_IMAGES)).round())
+    images = [cv2.imread(str(paths[index])) for index in chosen.astype(int)]
+    images = [image for image in images if image is not None]
+    if not images:
+        raise ValueError(f'{", ".join(map(str, folders))}: no image that can be read')
+    return images

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from pathlib import Path
 
 from acme_tracking import __version__
@@ -26,7 +27,7 @@ LARGE = 1024  # values from which on a tensor is written in half precision
 
 
 def export(path, out, suppression=False, score_threshold=SCORE_THRESHOLD,
-           nms_threshold=NMS_THRESHOLD) -> None:
+           nms_threshold=NMS_THRESHOLD, int8_on=None) -> None:
     """
     Write the network of a checkpoint to `out`, whole or not at all.
 
@@ -35,15 +36,20 @@ def export(path, out, suppression=False, score_threshold=SCORE_THRESHOLD,
     and `labels` (B, P), as indices of the classes.  With `suppression` only those at or above the
     score threshold that no better one of its class overlaps, N of all images together: `boxes`
     (N, 4), `scores` (N,), `labels` (N,) and `image` (N,), the index of the image.  Weights are in
-    half precision, as in a checkpoint; what runs them may compute as it likes.
+    half precision, as in a checkpoint; what runs them may compute as it likes.  int8_on: images,
+    uint8 (H, W, 3), on which the ranges of 8-bit integers are found, in which the backbone shall
+    compute, see `quantization`; None for none of it.
 
     Metadata: `acme_tracking`, the header; `weights_sha256`, of the checkpoint; and the default
     `score_threshold` and `nms_threshold`.  The version is that of the producer.
 
-    Raises CheckpointError for a bad checkpoint.
+    Raises CheckpointError for a bad checkpoint, and ValueError when there is no image.
     """
     network, specification = checkpoint.load(path)
     model = _traced(EndToEnd(network, specification).eval())
+    if int8_on is not None:
+        from acme_tracking.detection.quantization import quantize
+        model = quantize(model, int8_on, specification.input_size)
     if suppression:
         _suppress(model.graph, len(specification.classes), score_threshold, nms_threshold)
     _halve(model.graph)
@@ -60,6 +66,8 @@ def export(path, out, suppression=False, score_threshold=SCORE_THRESHOLD,
 def _traced(network) -> onnx.ModelProto:
     """Return a network as ONNX, for batches of any number and size of images."""
     batch, rows, columns = (torch.export.Dim(name) for name in ('batch', 'rows', 'columns'))
+    # it says what of torchvision it misses, which nothing here needs
+    logging.getLogger('torch.onnx._internal.exporter._registration').setLevel(logging.ERROR)
     program = torch.onnx.export(
         network, (torch.zeros(2, 64, 96, 3, dtype=torch.uint8),), dynamo=True, verbose=False,
         opset_version=OPSET, input_names=['images'], output_names=['boxes', 'scores', 'labels'],

@@ -18,6 +18,7 @@ import sys
 from typing import Protocol
 
 from acme_tracking.detection.description import description_of
+from acme_tracking.detection.runtimes.processor import has_vnni
 from acme_tracking.share import shipped_weights
 from acme_tracking.weights_files import CheckpointError
 import numpy as np
@@ -61,12 +62,13 @@ def choose(weights=None, device='auto', half=True, threads=None) -> tuple[Runtim
 
     weights: a checkpoint; a file exported from one (.onnx); a file of others (.onnx) with a
     description beside it (.yaml); a model of the Hugging Face hub (hf:ID); None for the package's.
-    device: auto takes CUDA if there is any.  half: half precision on CUDA, and bfloat16 on CPUs
-    that have it.  threads: of the CPU; None leaves them to the library.  Raises CheckpointError
-    for a bad file and ValueError for what cannot be had.
+    device: auto takes CUDA if there is any.  half: half precision on CUDA; on CPUs bfloat16, and
+    the package's weights in 8-bit integers, where these are quicker.  threads: of the CPU; None
+    leaves them to the library.  Raises CheckpointError for a bad file and ValueError for what
+    cannot be had.
     """
     cuda, reason = _cuda(device)
-    weights = weights or _shipped('.safetensors' if cuda else '.onnx')
+    weights = weights or (_shipped('.safetensors') if cuda else _shipped_onnx(half))
     if _is_onnx(weights):
         if device == 'cuda':
             raise ValueError(f"device 'cuda' runs checkpoints (.safetensors), got {weights}")
@@ -123,7 +125,7 @@ def files_of(weights=None) -> list[Path]:
     """Return the files that weights are made of; none for a model of the Hugging Face hub."""
     if weights and is_of_hub(weights):
         return []
-    path = Path(weights or _shipped('.onnx'))
+    path = Path(weights or _shipped_onnx())
     beside = [description_of(path)] if _is_onnx(path) else []
     return [path, *filter(os.path.exists, beside)]
 
@@ -179,6 +181,10 @@ def _has_driver() -> bool:
     except OSError:
         return False
     return True
+
+
+def _shipped_onnx(half=True) -> Path:
+    return _shipped('.int8.onnx' if half and has_vnni() else '.onnx')
 
 
 def _shipped(suffix) -> Path:

@@ -81,8 +81,9 @@ class Compiled:
         with readable_errors():
             compiled = openvino.Core().compile_model(model, 'CPU', options)
         self._request = compiled.create_infer_request()
+        numbers = ['8-bit integers'] * _is_quantized(model) + ['bfloat16' if half else 'float32']
         self._name = (f'OpenVINO {openvino.__version__.partition("-")[0]} in '
-                      f'{"bfloat16" if half else "float32"} on '
+                      f'{" and ".join(numbers)} on '
                       f'{compiled.get_property("INFERENCE_NUM_THREADS")} CPU threads')
 
     def __str__(self):
@@ -99,6 +100,10 @@ def read_model(content: bytes):
     """Return the content of an ONNX file as a model; ValueError when it is none."""
     with readable_errors():
         return openvino.Core().read_model(content)
+
+
+def _is_quantized(model):
+    return any(part.get_type_name() == 'FakeQuantize' for part in model.get_ops())
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 """Recording a running graph: real publishers, a real process, a bag at the end."""
+from collections import Counter
 import signal
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 
 def test_topics_are_recorded_as_they_appear(graph, tmp_path):
+    counts = Counter()
     with BagWriter(tmp_path / 'bag') as writer:
-        recorder = graph.add(BagRecorder(writer, ['/front/image_raw', '/front/tracks']))
+        graph.add(BagRecorder(writer, ['/front/image_raw', '/front/tracks'], counts))
         pictures = graph.node.create_publisher(Image, '/front/image_raw', qos_profile_sensor_data)
         graph.wait_until(pictures.get_subscription_count)
         tracks = graph.node.create_publisher(Detection2DArray, '/front/tracks', 10)
@@ -30,11 +32,11 @@ def test_topics_are_recorded_as_they_appear(graph, tmp_path):
         for stamp in range(1, 6):
             message.header.stamp.sec = stamp
             tracks.publish(Detection2DArray(header=message.header))
-        graph.wait_until(lambda: recorder.counts['/front/tracks'] == 5)
+        graph.wait_until(lambda: counts['/front/tracks'] == 5)
 
         def an_image_arrives():
             pictures.publish(message)  # best effort: it may be lost
-            return recorder.counts['/front/image_raw']
+            return counts['/front/image_raw']
         graph.wait_until(an_image_arrives)
     with BagReader(tmp_path / 'bag') as reader:
         offered = {topic.name: topic.qos[0].reliability.name for topic in reader.topics}
@@ -43,6 +45,25 @@ def test_topics_are_recorded_as_they_appear(graph, tmp_path):
     assert offered == {'/front/image_raw': 'BEST_EFFORT', '/front/tracks': 'RELIABLE'}
     assert read and all((image == 7).all() for _, _, image in read)
     assert [time for _, time, _ in read] == sorted(time for _, time, _ in read)
+
+
+INTERRUPTED = """
+import rclpy, sys
+from acme_tracking.nodes import bag_recorder
+def spin_once(node, timeout_sec):
+    rclpy.shutdown()
+    node.create_timer(1.0, print)
+rclpy.spin_once = spin_once
+print(bag_recorder.record(sys.argv[1], 'mcap', ['/front/tracks']))
+"""
+
+
+def test_ctrl_c_while_rclpy_makes_a_timer_ends_the_recording_too(tmp_path):
+    printed = subprocess.run([sys.executable, '-c', INTERRUPTED, str(tmp_path / 'bag')],
+                             stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+    assert printed == '{}\n'
+    with BagReader(tmp_path / 'bag') as reader:
+        assert not reader.topics
 
 
 def test_ctrl_c_ends_the_recording_with_a_readable_bag(graph, tmp_path):

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import sys
 
+from acme_tracking.detection.runtimes import files_of
 from acme_tracking.evaluation.sequences import rendered
-from acme_tracking.share import shipped_weights
 import banks
 import cv2
 import numpy as np
@@ -110,7 +110,7 @@ def test_inference_side_by_side():
 def test_detectors_side_by_side(tmp_path):
     path = banks.coco(tmp_path, [banks.annotation([1, 1, 9, 9])])
     copy = tmp_path / 'copy.onnx'
-    shutil.copy(shipped_weights('.onnx'), copy)
+    shutil.copy(*files_of(), copy)
     last = json.loads(run('benchmark/detectors.py', '--val', path, copy).splitlines()[-1])
     ours, theirs = last['detectors']['acme_tracking'], last['detectors'][str(copy)]
     assert ours['ap50'] == theirs['ap50'] and set(ours['ap50_of']) == {'car'}

@@ -1,5 +1,7 @@
 """`acme_tracking export`: write a checkpoint of the detector as ONNX, which needs no torch."""
+import itertools
 from pathlib import Path
+import sys
 
 from acme_tracking.cli.arguments import share
 from acme_tracking.detection.export import export
@@ -9,7 +11,7 @@ from acme_tracking.sources.files import image_files
 import cv2
 import numpy as np
 
-INT8_IMAGES = 300  # that the ranges of 8-bit integers are found on, at most
+INT8_IMAGES = 300  # that ranges of 8-bit integers are found on, at most
 
 
 def add_arguments(parser) -> None:
@@ -41,11 +43,20 @@ def run(arguments) -> int:
 
 
 def _images(folders):
-    """Give the images of some folders, evenly spread, that can be read; ValueError for none."""
-    paths = [path for folder in folders for path in image_files(folder)]
+    """Give the images of some folders, evenly spread; ValueError when none can be read."""
+    paths = [path for folder in folders for path in image_files(folder, recursive=True)]
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), INT8_IMAGES)).round())
-    images = [cv2.imread(str(paths[index])) for index in chosen.astype(int)]
-    images = [image for image in images if image is not None]
-    if not images:
+    images = _read(paths[index] for index in chosen.astype(int))
+    first = next(images, None)
+    if first is None:
         raise ValueError(f'{", ".join(map(str, folders))}: no image that can be read')
-    return images
+    return itertools.chain([first], images)
+
+
+def _read(paths):
+    for path in paths:
+        image = cv2.imread(str(path))
+        if image is None:
+            print(f'skipped {path}: not an image that OpenCV reads', file=sys.stderr)
+        else:
+            yield image

@@ -2,16 +2,14 @@
 from __future__ import annotations
 
 from collections import Counter
-import contextlib
 import functools
 import importlib
 import time
 
 from acme_tracking.bags.topics import quality_of_service, typestore
 from acme_tracking.bags.writing import BagWriter
-from acme_tracking.nodes.running import ros
+from acme_tracking.nodes.running import ros, until_shut_down
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -23,10 +21,10 @@ DEPTH = 100  # deeper than a consumer needs: a slow disk must not lose what othe
 class BagRecorder(Node):
     """Subscribes to topics as they appear, with the QoS they are offered with."""
 
-    def __init__(self, writer: BagWriter, topics):
-        """Record the topics (absolute names) into an open bag."""
+    def __init__(self, writer: BagWriter, topics, counts: Counter):
+        """Record the topics (absolute names) into an open bag; count the messages of each."""
         super().__init__('bag_recorder')
-        self.counts = Counter()
+        self._counts = counts
         self._writer, self._missing = writer, set(topics)
         self.create_timer(LOOK_EVERY, self._look)
 
@@ -56,7 +54,7 @@ class BagRecorder(Node):
 
     def _write(self, entry, data):
         self._writer.write(entry, self.get_clock().now().nanoseconds, bytes(data))
-        self.counts[entry.topic] += 1
+        self._counts[entry.topic] += 1
 
 
 def find_class(message_type: str):
@@ -77,9 +75,9 @@ def record(path, storage: str, topics, seconds: float = 0.0) -> dict[str, int]:
     Raises FileExistsError where there is something at `path` already.
     """
     end = time.monotonic() + (seconds or float('inf'))
-    with ros(), BagWriter(path, storage) as writer:
-        node = BagRecorder(writer, topics)
-        with contextlib.suppress(ExternalShutdownException):
-            while time.monotonic() < end:
-                rclpy.spin_once(node, timeout_sec=0.1)
-        return dict(node.counts)
+    counts = Counter()
+    with ros(), BagWriter(path, storage) as writer, until_shut_down():
+        node = BagRecorder(writer, topics, counts)
+        while time.monotonic() < end:
+            rclpy.spin_once(node, timeout_sec=0.1)
+    return dict(counts)

@@ -54,7 +54,7 @@ def run(*node_types) -> int:
     then wait for more, takes a fifth more of the processor, and nodes share it.
     """
     cv2.setNumThreads(1)
-    with ros(), _until_shut_down():
+    with ros(), until_shut_down():
         nodes = []
         for node_type in node_types:
             try:
@@ -81,8 +81,12 @@ def exit_with(status: int):
 
 
 @contextlib.contextmanager
-def _until_shut_down():
-    """Pass over what is raised because the context was shut down."""
+def until_shut_down():
+    """
+    Pass over what is raised because the context was shut down, as Ctrl-C does.
+
+    That is not only ExternalShutdownException: rclpy may be making a timer at that moment.
+    """
     try:
         yield
     except Exception:
@@ -95,7 +99,7 @@ def _spin(nodes) -> int:
     for node in nodes:
         executor.add_node(node)
     try:
-        with _until_shut_down():
+        with until_shut_down():
             if not all(node.start() for node in nodes):
                 return 1
             # Not spin_until_future_complete: rclpy (Jazzy) adds a callback to the future in every

@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-import contextlib
 
 from acme_tracking.nodes.quality import IMAGE_QOS, RELIABLE_QOS
-from acme_tracking.nodes.running import now, ros
+from acme_tracking.nodes.running import now, ros, until_shut_down
 from acme_tracking.viewer.live import LiveRecording
 from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
@@ -44,8 +42,8 @@ def follow(begin, namespace: str, compressed: bool, alive: Callable[[], bool]) -
     """Show the graph below a namespace until Ctrl-C, or until `alive()` is false."""
     with ros():
         live = LiveRecording(begin, namespace)
-        node = ViewerNode(live, namespace, compressed)
-        with contextlib.suppress(ExternalShutdownException):
+        with until_shut_down():
+            node = ViewerNode(live, namespace, compressed)
             while alive():
                 rclpy.spin_once(node, timeout_sec=0.5)
         live.close()

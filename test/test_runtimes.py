@@ -1,5 +1,7 @@
 """Runtimes: export, agreement with torch, the choice, hosts without torch, and files that lie."""
+import contextlib
 import hashlib
+import io
 import json
 import re
 import subprocess
@@ -253,45 +255,41 @@ def test_8_bit_integers_are_used_where_the_processor_is_quick_with_them(
 
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory):
-    """Give a folder of images, one of which is none."""
-    folder = tmp_path_factory.mktemp('pictures')
+def quantized(exported, tmp_path_factory):
+    """Give what was exported in 8-bit integers, and what was said of an image that is none."""
+    pictures = tmp_path_factory.mktemp('pictures')
     for index, picture in enumerate(random_images(20, 48, 96)):
-        cv2.imwrite(str(folder / f'{index}.png'), picture)
-    (folder / '20.png').write_bytes(b'no image')
-    return folder
+        cv2.imwrite(str(pictures / f'{index}.png'), picture)
+    (pictures / '20.png').write_bytes(b'no image')
+    out = exported[1].with_name('small.int8.onnx')
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert main(['export', str(exported[0]), str(out), '--int8', str(pictures)]) == 0
+    return out, said.getvalue()
 
 
 @VNNI
-def test_what_is_exported_in_8_bit_integers_says_nearly_the_same(exported, pictures, capsys):
-    out = exported[1].with_name('small8.onnx')
-    assert main(['export', str(exported[0]), str(out), '--int8', str(pictures)]) == 0
-    said = capsys.readouterr()
-    assert 'small8.onnx' in said.out and 'skipped' in said.err and '20.png' in said.err
-    exact, quantized = (OpenVino.load(path, half=False) for path in (exported[1], out))
-    assert '8-bit integers and float32' in str(quantized)
+def test_what_is_exported_in_8_bit_integers_says_nearly_the_same(exported, quantized):
+    exact, ours = (OpenVino.load(path, half=False) for path in (exported[1], quantized[0]))
+    assert '8-bit integers and float32' in str(ours)
     images = random_images(2, 128, 160)
-    for expected, found in zip(exact(images), quantized(images), strict=True):
+    for expected, found in zip(exact(images), ours(images), strict=True):
         assert np.median(np.abs(found[0] - expected[0])) < 2.0  # pixels
         assert np.corrcoef(found[1], expected[1])[0, 1] > 0.95
-    assert out.stat().st_size < exported[1].stat().st_size
-    metadata = [{item.key: item.value for item in onnx.load(path).metadata_props}
-                for path in (exported[1], out)]
-    assert metadata[0] == metadata[1]
 
 
-def test_all_but_the_backbone_stays_exact_and_so_does_its_first_convolution(exported, pictures):
-    images = [cv2.imread(str(path)) for path in sorted(pictures.glob('1?.png'))]
-    out = exported[1].with_name('kept.onnx')
-    export(exported[0], out, int8_on=images)
-    graph = onnx.load(out).graph
-    restored = {node.output[0] for node in graph.node if node.op_type == 'DequantizeLinear'}
-    exact = [node.input[1] for node in graph.node
+def test_all_but_the_backbone_stays_exact_and_so_does_its_first_convolution(exported, quantized):
+    model = onnx.load(quantized[0])
+    restored = {name for node in model.graph.node if node.op_type == 'DequantizeLinear'
+                for name in node.output}
+    exact = [node.input[1] for node in model.graph.node
              if node.op_type == 'Conv' and node.input[1] not in restored]
-    parts = {name.removeprefix('network.').partition('.')[0] for name in exact}
-    assert parts == {'backbone', 'context', 'lateral', 'merge', 'where', 'what'}
+    assert {name.removeprefix('network.').partition('.')[0] for name in exact} == {
+        'backbone', 'context', 'lateral', 'merge', 'where', 'what'}
     assert [name for name in exact if 'backbone' in name] == [
         'network.backbone.stages.0.0.0.weight']
+    assert model.metadata_props == onnx.load(exported[1]).metadata_props
+    assert quantized[0].stat().st_size < exported[1].stat().st_size
+    assert 'skipped' in quantized[1] and '20.png' in quantized[1]
 
 
 def test_8_bit_integers_need_images(exported, tmp_path, capsys):

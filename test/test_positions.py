@@ -240,6 +240,15 @@ def test_a_box_that_contradicts_all_before_too_much_is_that_of_another_object():
     assert after.covariances[0, 2, 2] > 20 * before.covariances[0, 2, 2], 'its speed is not known'
 
 
+def test_a_depth_that_contradicts_all_before_is_that_of_what_passes_in_front():
+    locator, box = Locator(PositionParameters(source='depth')), tracks(box_of('car', 35, 0))
+    depth = np.full(SIZE[::-1], 35, np.float32)
+    before = locate(box, 20, locator, depth=depth)
+    after = locator.locate(2 * SECOND, box, SIZE, CAMERA, MOUNT, depth - 27)
+    assert after.covariances[0, 2, 2] < 2 * before.covariances[0, 2, 2], 'its speed is still known'
+    assert after.states[0, 0] > 25
+
+
 def test_the_heading_follows_the_velocity():
     locator, course = Locator(PositionParameters()), math.radians(25)
     for index in range(40):

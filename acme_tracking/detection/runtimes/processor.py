@@ -4,8 +4,8 @@ from pathlib import Path
 # Flags of x86-64 processors that multiply bfloat16.  OpenVINO calls all that have AVX-512 able
 # (2026.4), of which those without one of these emulate it, and are slower than in float32.
 BFLOAT16 = {'avx512_bf16', 'amx_bf16'}
-# Flags of those that multiply and add 8-bit integers in one instruction.  Others take longer for
-# them than for a network in single precision, or lose digits.
+# Flags of those that multiply and add 8-bit integers in one instruction.  Others take several, and
+# their sums can overflow.
 VNNI = {'avx512_vnni', 'avx_vnni', 'amx_int8'}
 CPUINFO = Path('/proc/cpuinfo')
 

@@ -74,7 +74,7 @@ class TrackingParameters(RequestParameters):
         'for more than three images.',
         minimum=1, maximum=10000)
     confirm_score: float = parameter(
-        0.35, 'A detection with this score is believed at once.', minimum=0.0, maximum=1.0)
+        0.3, 'A detection with this score is believed at once.', minimum=0.0, maximum=1.0)
     confirm_detections: int = parameter(
         2, 'Weaker detections are believed when there are so many of one object.',
         minimum=1, maximum=100)

@@ -66,7 +66,7 @@ class TrackingParameters(RequestParameters):
     max_coast: float = parameter(
         3.0, 'A track not seen for longer is dropped.', minimum=0.01, maximum=3600.0)
     max_tracks: int = parameter(
-        300, 'More objects are not followed; of the detections on an image the best count.',
+        200, 'More objects are not followed; of the detections on an image the best count.',
         minimum=1, maximum=10000)
     looks_per_image: int = parameter(
         50, 'With more objects the visual trackers of those that have waited longest, and are in '

@@ -21,6 +21,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 import math
+import mmap
 import os
 
 from acme_tracking import geometry
@@ -57,6 +58,9 @@ BRIEF_TURNS, BRIEF_SIZES = 12, 4
 # Objects in one set of array operations, at most: small enough for the processor's cache.  Starts
 # need more room for each: by eights, 300 objects take a third less time, and 26 MB less.
 CHUNK, START_CHUNK = 32, 8
+# What an object looks like is kept in 16 bits a number, of numbers that reach so far: cells of a
+# window, and products of their spectra over the pyramid.  Objects may be hundreds.
+LOOK_LIMIT, PYRAMID_LIMIT = 0.5, 4.0
 THREADS = os.cpu_count() or 1
 
 # A logistic curve of the peak of the response and of the logarithm of its peak-to-sidelobe ratio
@@ -91,24 +95,25 @@ def features(patches: np.ndarray) -> np.ndarray:
     """
     count, size = patches.shape[:2]
     lab = cv2.cvtColor(patches.reshape(count * size, size, 3), cv2.COLOR_BGR2LAB)
-    oriented = _orientations(lab[..., 0].astype(np.float32), count)
+    cells, half = size // CELL, ORIENTATIONS // 2
+    planes = np.empty((count, ORIENTATIONS + half + 3, cells, cells), dtype=np.float32)
+    oriented, color = planes[:, :-3], planes[:, -3:]
+    _orientations(lab[..., 0].astype(np.float32), oriented[:, :ORIENTATIONS])
     # Opposite directions together: dark on bright and bright on dark look the same.
-    half = ORIENTATIONS // 2
-    oriented = np.concatenate([oriented, oriented[:, :half] + oriented[:, half:]], axis=1)
+    np.add(oriented[:, :half], oriented[:, half:ORIENTATIONS], out=oriented[:, ORIENTATIONS:])
     energy = oriented[:, :ORIENTATIONS].sum(axis=1) ** 2
     oriented /= np.sqrt(_blurred(energy) + 4)[:, np.newaxis]
     np.minimum(oriented, 0.5, out=oriented)
-    # contiguous planes: five times as fast from here on
-    color = _pooled(lab, count).transpose(0, 3, 1, 2).astype(np.float32, order='C')
+    color[:] = _pooled(lab, count).transpose(0, 3, 1, 2)
     color -= color.mean(axis=(2, 3), keepdims=True)
     color *= COLOR_SCALE[:, np.newaxis, np.newaxis]
     np.clip(color, -0.5, 0.5, out=color)
-    return np.concatenate([oriented, color], axis=1)
+    return planes
 
 
-def _orientations(grey, count):
-    """Return the gradients of a stack of patches, split among orientations and pooled."""
-    size = grey.shape[1]
+def _orientations(grey, split):
+    """Split the gradients of a stack of patches among orientations and pool them, in place."""
+    count, size = len(split), grey.shape[1]
     gx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)
     gy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
     edges = gy.reshape(count, size, size)
@@ -116,15 +121,13 @@ def _orientations(grey, count):
     # not cv2.magnitude, whose last bits depend on where the arrays lie in memory
     weight = 1 / (np.sqrt(gx * gx + gy * gy) + 1e-3)
     half = ORIENTATIONS // 2
-    split = np.empty((count, ORIENTATIONS, size // CELL, size // CELL), dtype=np.float32)
     for index, (cosine, sine) in enumerate(_directions):
         along = cv2.addWeighted(gx, cosine, gy, sine, 0)
         energy = along * along
         energy *= weight
         ahead = _pooled(energy * (along > 0), count)
         split[:, index] = ahead
-        split[:, index + half] = _pooled(energy, count) - ahead
-    return split
+        np.subtract(_pooled(energy, count), ahead, out=split[:, index + half])
 
 
 def _pooled(stack, count):
@@ -149,20 +152,18 @@ def _hann(count):
     return np.hanning(count + 2)[1:-1].astype(np.float32)
 
 
-def _support():
-    """Return bool (cells, cells): where a filter may have values, which is on the object."""
+def _middle():
+    """Return where a filter may have values in each direction, which is on the object."""
     width = int(round(CELLS / PADDING)) | 1
     first = CELLS // 2 - width // 2
-    mask = np.zeros((CELLS, CELLS), dtype=bool)
-    mask[first:first + width, first:first + width] = True
-    return mask
+    return slice(first, first + width)
 
 
 _directions = [(math.cos(angle), math.sin(angle)) for angle in
                np.arange(ORIENTATIONS // 2) * 2 * math.pi / ORIENTATIONS]
 _window = np.outer(_hann(CELLS), _hann(CELLS))
 _response = fft.rfft2(fft.ifftshift(np.outer(*2 * [_gaussian(CELLS, RESPONSE_SIGMA)])))
-_mask = _support().astype(np.float32)
+_support = _middle()
 _levels = (LEVEL_STEP ** (np.arange(LEVELS) - LEVELS // 2)).astype(np.float32)
 _level_window = _hann(LEVELS)[:, np.newaxis]
 _level_response = fft.rfft(fft.ifftshift(
@@ -309,8 +310,9 @@ def _search(trackers, image, expected):
     """Look for objects in windows around the places `expected`, (N, 2)."""
     sizes = np.array([tracker._size for tracker in trackers])
     patches, windows = _cut_windows(image, expected, sizes)
-    filters = np.array([tracker._filter for tracker in trackers])
-    responses = fft.irfft2((filters * _window_spectrum(patches)).sum(axis=1), s=(CELLS, CELLS))
+    spectra = fft.rfft2(_looks(patches))
+    spectra *= _filter_spectrum(np.array([tracker._filter for tracker in trackers]))
+    responses = fft.irfft2(spectra.sum(axis=1), s=(CELLS, CELLS))
     responses = fft.fftshift(responses, axes=(1, 2))
     rows, columns = np.divmod(responses.reshape(len(trackers), -1).argmax(axis=1), CELLS)
     each = np.arange(len(trackers))
@@ -460,8 +462,20 @@ def _cut_levels(trackers, patches, windows, sizes):
 # Translation
 
 
-def _window_spectrum(patches):
-    return fft.rfft2(features(patches) * _window)
+def _looks(patches):
+    looks = features(patches)
+    looks *= _window
+    return looks
+
+
+def _filter_spectrum(filters):
+    """Return the spectra of filters (N, channels, ...) of which only the support is kept."""
+    count, channels, height, width = filters.shape
+    rows = np.zeros((count, channels, height, CELLS), dtype=np.float32)
+    rows[..., _support] = filters
+    spectra = np.zeros((count, channels, CELLS, CELLS // 2 + 1), dtype=np.complex64)
+    spectra[:, :, _support] = fft.rfft(rows, axis=3)
+    return fft.fft(spectra, axis=2, overwrite_x=True)
 
 
 def _refined(curves, peaks):
@@ -492,30 +506,37 @@ def _confidences(responses, rows, columns):
 
 def _learn_filters(trackers, patches, rate):
     """Update the models and solve for filters with values on the objects only (BACF)."""
-    spectra = _window_spectrum(patches)
+    looks = _looks(patches)
     fresh = trackers[0]._filter is None
     if not fresh:
-        models = np.array([tracker._model for tracker in trackers])
-        spectra = models + np.float32(rate) * (spectra - models)
-    filters = np.zeros_like(spectra) if fresh else np.array(
-        [tracker._filter for tracker in trackers])
+        models = _unpacked([tracker._model for tracker in trackers], LOOK_LIMIT)
+        looks = _mixed(models, looks, rate)
+    spectra = fft.rfft2(looks)
+    filters = np.zeros_like(spectra) if fresh else _filter_spectrum(
+        np.array([tracker._filter for tracker in trackers]))
     conjugate = spectra.conj()
     wanted = conjugate * _response
     power = (np.abs(spectra) ** 2).sum(axis=1, keepdims=True)
     multiplier, penalty = np.zeros_like(spectra), np.float32(PENALTY)
     for _ in range(STEPS_AT_START if fresh else STEPS):
-        right = wanted + penalty * (filters - multiplier)
+        free = filters
+        free -= multiplier
+        free *= penalty
+        free += wanted
         # Not divided by a real number, which NumPy does with complex ones in 15 times the time.
-        free = right - conjugate * ((spectra * right).sum(axis=1, keepdims=True)
-                                    * (1 / (power + penalty)))
+        free -= conjugate * ((spectra * free).sum(axis=1, keepdims=True)
+                             * (1 / (power + penalty)))
         free *= 1 / penalty
-        spatial = fft.irfft2(free + multiplier, s=(CELLS, CELLS))
-        filters = fft.rfft2(spatial * (_mask * (penalty / (penalty + REGULARIZATION))))
-        multiplier += free - filters
+        multiplier += free
+        spatial = fft.irfft2(multiplier, s=(CELLS, CELLS))[..., _support, _support]
+        spatial = spatial * (penalty / (penalty + REGULARIZATION))
+        filters = _filter_spectrum(spatial)
+        multiplier -= filters
         penalty *= np.float32(PENALTY_GROWTH)
     # copies: a row would keep the arrays of all the others
-    for tracker, model, solved in zip(trackers, spectra, filters):
-        tracker._model, tracker._filter = model.copy(), solved.copy()
+    for tracker, model, solved in zip(trackers, looks, spatial):
+        tracker._model = _packed(model, LOOK_LIMIT, tracker._model)
+        tracker._filter = solved.copy()
 
 
 # Scale
@@ -534,7 +555,8 @@ def _resize(trackers, patches, windows, shape):
     sizes = np.array([tracker._size for tracker in trackers])
     sizes = (sizes * np.exp(expected)[:, np.newaxis]).astype(np.float32)
     spectra = _level_spectrum(trackers, patches, windows, sizes)
-    response = (np.array([tracker._numerator for tracker in trackers]) * spectra).sum(axis=2)
+    spectra *= _numerators(trackers)
+    response = spectra.sum(axis=2)
     response /= np.array([tracker._denominator for tracker in trackers]) + 1
     response = fft.fftshift(fft.irfft(response, n=LEVELS, axis=1), axes=1)
     steps = _refined(response, response.argmax(axis=1)) - LEVELS // 2
@@ -551,12 +573,20 @@ def _learn_levels(trackers, patches, windows, rate):
     spectra = _level_spectrum(trackers, patches, windows, sizes)
     numerators = spectra.conj() * _level_response[:, np.newaxis]
     denominators = (np.abs(spectra) ** 2).sum(axis=2)
+    if trackers[0]._numerator is not None:
+        before = _numerators(trackers)
+        numerators = _mixed(before, numerators, rate)
+        before = np.array([tracker._denominator for tracker in trackers])
+        denominators = _mixed(before, denominators, rate)
     for tracker, numerator, denominator in zip(trackers, numerators, denominators):
-        if tracker._numerator is None:
-            tracker._numerator, tracker._denominator = numerator.copy(), denominator.copy()
-            continue
-        tracker._numerator += np.float32(rate) * (numerator - tracker._numerator)
-        tracker._denominator += np.float32(rate) * (denominator - tracker._denominator)
+        tracker._numerator = _packed(numerator.view(np.float32), PYRAMID_LIMIT,
+                                     tracker._numerator)
+        tracker._denominator = denominator.copy()
+
+
+def _numerators(trackers):
+    packed = [tracker._numerator for tracker in trackers]
+    return _unpacked(packed, PYRAMID_LIMIT).view(np.complex64)
 
 
 def _learn(trackers, image, patches, windows, turns):
@@ -572,3 +602,33 @@ def _learn(trackers, image, patches, windows, turns):
     if len(rows):
         _learn_levels([trackers[row] for row in rows], patches[rows], windows[rows],
                       SCALE_LEARNING_RATE * turns)
+
+
+# What is kept of each object
+
+
+def _packed(values, limit, place=None):
+    """
+    Return float32 numbers between -limit and limit as 16-bit integers, in the place of others.
+
+    New ones get memory of their own, which goes back to the system with the object: on the heap
+    they would lie, and leave holes, between what the work on an image takes for a moment.
+    """
+    if place is None:
+        place = np.frombuffer(mmap.mmap(-1, 2 * values.size), np.int16).reshape(values.shape)
+    return np.rint(values * np.float32(32767 / limit), out=place, casting='unsafe')
+
+
+def _unpacked(rows, limit):
+    """Return rows of packed numbers as one float32 array."""
+    values = np.array(rows).astype(np.float32)
+    values *= np.float32(limit / 32767)
+    return values
+
+
+def _mixed(old, new, rate):
+    """Return the old with some of the new, whose memory it takes."""
+    new -= old
+    new *= np.float32(rate)
+    new += old
+    return new

@@ -149,6 +149,32 @@ def test_a_bad_box_among_many_leaves_all_trackers_as_they_were():
     assert geometry.iou(box, truth_box(1))[0, 0] > 0.7
 
 
+def test_what_is_kept_of_an_object_fits_in_64_kb():
+    trackers = [make_tracker('correlation') for _ in range(20)]
+    start_all(trackers, ROAD.render(0), [truth_box(0)] * 20)
+    for index in range(1, 9):  # all is learned anew by then
+        update_all(trackers, ROAD.render(index))
+    for tracker in trackers:
+        arrays = [value if value.base is None else value.base for value in vars(tracker).values()
+                  if isinstance(value, np.ndarray)]
+        assert 40_000 < sum(memoryview(array).nbytes for array in arrays) < 64_000
+
+
+@pytest.mark.parametrize('side', [1, 2, 4, 8])
+def test_the_strongest_contrasts_are_followed(side):
+    """What is learned is kept in 16 bits, which must hold whatever there may be to see."""
+    rng = np.random.default_rng(side)
+    image = rng.choice(np.array([0, 255], np.uint8), (160 // side, 160 // side, 3))
+    image = image.repeat(side, axis=0).repeat(side, axis=1)
+    tracker = make_tracker('correlation')
+    tracker.start(image, np.array([50, 50, 90, 90]))
+    for step in range(1, 13):
+        moved = np.roll(image, (2 * step, step), axis=(0, 1))
+        box, confidence = tracker.update(moved)
+    assert confidence > 0.5
+    assert box == pytest.approx([62, 74, 102, 114], abs=2)
+
+
 def test_motion_alone_is_never_confident():
     tracker = make_tracker('centroid')
     tracker.start(ROAD.render(0), [10, 20, 30, 40])

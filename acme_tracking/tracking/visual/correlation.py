@@ -247,7 +247,7 @@ def _as_bgr(image):
 def _learn_first(trackers, image):
     patches, windows = _cut_own(image, trackers)
     for tracker, palette in zip(trackers, _palettes(patches, windows, *_places(trackers))):
-        tracker._palette = palette
+        tracker._palette = palette.copy()  # a row would keep those of all the others
     _learn_filters(trackers, patches, rate=1.0)
     _learn_levels(trackers, patches, windows, rate=1.0)
 
@@ -533,7 +533,6 @@ def _learn_filters(trackers, patches, rate):
         filters = _filter_spectrum(spatial)
         multiplier -= filters
         penalty *= np.float32(PENALTY_GROWTH)
-    # copies: a row would keep the arrays of all the others
     for tracker, model, solved in zip(trackers, looks, spatial):
         tracker._model = _packed(model, LOOK_LIMIT, tracker._model)
         tracker._filter = solved.copy()

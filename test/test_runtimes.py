@@ -229,6 +229,21 @@ def test_a_host_without_torch_detects():
     assert int(count) > 0 and onnx_too == 'False'
 
 
+def test_signals_are_heard_after_networks_were_exchanged():
+    """In a process of its own, which else ends by the first one."""
+    script = ('import signal\n'
+              'from acme_tracking.detection.runtimes.openvino import OpenVino\n'
+              'from acme_tracking.share import shipped_weights\n'
+              'first, second = (OpenVino.load(shipped_weights(".onnx")) for _ in range(2))\n'
+              'del first\n'
+              'del second\n'
+              'signal.signal(signal.SIGUSR1, lambda *_: print("heard"))\n'
+              'signal.raise_signal(signal.SIGUSR1)\n')
+    process = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                             timeout=120)
+    assert (process.returncode, process.stdout) == (0, 'heard\n'), process.stderr
+
+
 @pytest.mark.parametrize(('flags', 'expected'), [
     ('fpu avx512f avx512_bf16', True), ('fpu amx_bf16 amx_tile', True), ('fpu avx512f', False),
     (None, False)])

@@ -16,6 +16,11 @@ import openvino
 OUTPUTS = ['boxes', 'scores', 'labels']
 TRIAL = 1, 64, 64, 3  # images that a file is tried with
 
+# One for the whole process: the part for CPUs of each gives its thread a stack for signals, and
+# when several end in the order in which they began, the thread is left with one that is no more.
+# The next signal that Python hears of then ends the process, be it Ctrl-C or the end of a child.
+_core = openvino.Core()
+
 
 class OpenVino:
     """A network that was exported from a checkpoint; see `Runtime`."""
@@ -79,7 +84,7 @@ class Compiled:
         if threads:
             options['INFERENCE_NUM_THREADS'] = threads
         with readable_errors():
-            compiled = openvino.Core().compile_model(model, 'CPU', options)
+            compiled = _core.compile_model(model, 'CPU', options)
         self._request = compiled.create_infer_request()
         numbers = ['8-bit integers'] * _is_quantized(model) + ['bfloat16' if half else 'float32']
         self._name = (f'OpenVINO {openvino.__version__.partition("-")[0]} in '
@@ -99,7 +104,7 @@ class Compiled:
 def read_model(content: bytes):
     """Return the content of an ONNX file as a model; ValueError when it is none."""
     with readable_errors():
-        return openvino.Core().read_model(content)
+        return _core.read_model(content)
 
 
 def _is_quantized(model):

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Seconds to wait for what must happen: no measure of how fast, for machines may be busy.
 DEADLINE = 60.0
+_OPENS_ROS = {'graph', 'given'}  # fixtures
 # The core's tests run without ROS; these import it.
 if importlib.util.find_spec('rclpy') is None:
     collect_ignore_glob = ['test_*_node.py', 'test_config.py', 'test_vision_msgs.py']
@@ -107,14 +108,26 @@ class Graph:
             node.destroy_node()
         self.executor.shutdown()
         self._rclpy.try_shutdown()
-        # Callbacks refer to nodes in circles; what they keep are DDS participants, of which some
-        # 32 at a time find each other.
-        gc.collect()
 
 
 def _describe(predicate):
     code = getattr(predicate, '__code__', None)
     return f'{code.co_filename}:{code.co_firstlineno}' if code else repr(predicate)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """
+    Let no DDS participant outlive its test.
+
+    Callbacks refer to nodes in circles, and pytest to nodes until the test is over: only then they
+    can be collected.  Left to chance, threads of DDS would end in the middle of another test; and
+    of participants only some 32 at a time find each other.
+    """
+    result = yield
+    if not _OPENS_ROS.isdisjoint(item.fixturenames):
+        gc.collect()
+    return result
 
 
 @pytest.fixture

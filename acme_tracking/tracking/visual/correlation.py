@@ -614,7 +614,8 @@ def _packed(values, limit, place=None):
     they would lie, and leave holes, between what the work on an image takes for a moment.
     """
     if place is None:
-        place = np.frombuffer(mmap.mmap(-1, 2 * values.size), np.int16).reshape(values.shape)
+        memory = mmap.mmap(-1, 2 * values.size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        place = np.frombuffer(memory, np.int16).reshape(values.shape)
     return np.rint(values * np.float32(32767 / limit), out=place, casting='unsafe')
 
 

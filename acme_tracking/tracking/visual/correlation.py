@@ -191,8 +191,7 @@ class CorrelationTracker:
         for tracker, box in zip(trackers, boxes, strict=True):
             tracker._place(box)
         image = _as_bgr(image)
-        list(_pool.map(lambda chunk: _learn_first(chunk, image),
-                       _chunks(trackers, START_CHUNK)))
+        _map(lambda chunk: _learn_first(chunk, image), _chunks(trackers, START_CHUNK))
 
     def _place(self, box):
         self._box = box
@@ -226,9 +225,8 @@ class CorrelationTracker:
             raise RuntimeError('update before start: there is no object to follow')
         image = _as_bgr(image)
         boxes = geometry.as_boxes([*(tracker._box for tracker in trackers), *others])
-        results = _pool.map(lambda chunk: _update(chunk, image, camera or Camera(), boxes,
-                                                  brief),
-                            _chunks(trackers))
+        results = _map(lambda chunk: _update(chunk, image, camera or Camera(), boxes, brief),
+                       _chunks(trackers))
         return [result for chunk in results for result in chunk]
 
 
@@ -238,6 +236,11 @@ def _chunks(trackers, most=CHUNK):
     count = threads * math.ceil(len(trackers) / (threads * most))
     return [trackers[part * len(trackers) // count:(part + 1) * len(trackers) // count]
             for part in range(count)]
+
+
+def _map(work, chunks):
+    """Do the work of each chunk; one alone is quicker here than to wake a thread for it."""
+    return list((map if len(chunks) == 1 else _pool.map)(work, chunks))
 
 
 def _as_bgr(image):

@@ -48,6 +48,7 @@ def test_writes_figures_and_a_report(bank, tmp_path, capsys, caplog):
     assert metrics['ap50'] == pytest.approx(sum(each['ap50'] for each in per_class.values())
                                             / len(per_class))
     assert metrics['bytes'] <= 12e6 and 'CPU' in metrics['machine']
+    assert ('int8' in metrics['weights']) == ('8-bit integers' in metrics['machine'])
     latency = metrics['latency_ms']
     assert list(latency) == ['decode', 'resize', 'network', 'nms', 'all']
     parts = sum(each['p50'] for stage, each in latency.items() if stage != 'all')

@@ -13,7 +13,6 @@ from acme_tracking.detection.detector import Detector
 from acme_tracking.detection.options import SCORE_THRESHOLD
 from acme_tracking.detection.runtimes import files_of
 from acme_tracking.metrics.average_precision import evaluate, LOWEST_SCORE
-from acme_tracking.share import shipped_weights
 from acme_tracking.training import report
 from acme_tracking.training.data import read, read_mapping
 import cv2
@@ -64,12 +63,12 @@ def run(arguments) -> int:
     if not summary['images']:
         raise ValueError(f'{bank.path}: no image could be read')
     detector.configure(input_size=arguments.input_size, tiles=arguments.tiles)
-    weights = arguments.weights or shipped_weights('.onnx')
+    files = files_of(arguments.weights, arguments.device)
     names, matrix = score.confusion(SCORE_THRESHOLD)
     metrics = {
         **summary, 'set': str(bank.path), 'split': bank.part, 'input_size': detector.input_size,
-        'tiles': detector.tiles, 'weights': weights.name,
-        'bytes': sum(path.stat().st_size for path in files_of(weights)),
+        'tiles': detector.tiles, 'weights': (arguments.weights or files[0]).name,
+        'bytes': sum(path.stat().st_size for path in files),
         'latency_ms': latency(detector, some(bank, TIMED_IMAGES)),
         'machine': f'{detector.runtime}, {platform.machine()}',
         'confusion': {'classes': names, 'rows_are_truth': matrix.tolist()},

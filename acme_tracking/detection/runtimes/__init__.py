@@ -68,7 +68,7 @@ def choose(weights=None, device='auto', half=True, threads=None) -> tuple[Runtim
     cannot be had.
     """
     cuda, reason = _cuda(device)
-    weights = weights or (_shipped('.safetensors') if cuda else _shipped_onnx(half))
+    weights = weights or _shipped_for(cuda, half)
     if _is_onnx(weights):
         if device == 'cuda':
             raise ValueError(f"device 'cuda' runs checkpoints (.safetensors), got {weights}")
@@ -121,11 +121,15 @@ def classes_of(weights=None) -> tuple[str, ...] | None:
     return checkpoint.inspect(weights).classes
 
 
-def files_of(weights=None) -> list[Path]:
-    """Return the files that weights are made of; none for a model of the Hugging Face hub."""
+def files_of(weights=None, device='auto', half=True) -> list[Path]:
+    """
+    Return the files of the weights that `choose` would load; raises as that.
+
+    There are none of a model of the Hugging Face hub.
+    """
     if weights and is_of_hub(weights):
         return []
-    path = Path(weights or _shipped_onnx())
+    path = Path(weights or _shipped_for(_cuda(device)[0], half))
     beside = [description_of(path)] if _is_onnx(path) else []
     return [path, *filter(os.path.exists, beside)]
 
@@ -183,7 +187,9 @@ def _has_driver() -> bool:
     return True
 
 
-def _shipped_onnx(half=True) -> Path:
+def _shipped_for(cuda, half) -> Path:
+    if cuda:
+        return _shipped('.safetensors')
     return _shipped('.int8.onnx' if half and has_vnni() else '.onnx')
 
 

@@ -211,6 +211,14 @@ def test_without_torch_a_checkpoint_is_to_be_exported(without_torch, exported):
         choose(device='cuda')
 
 
+def printed_by(script):
+    """Return what a process of its own prints, which must end well."""
+    process = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                             timeout=120)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
 def test_a_host_without_torch_detects():
     """In a process of its own, where importing torch fails: what the demo and evaluate import."""
     script = ('import sys; sys.modules["torch"] = sys.modules["safetensors"] = None\n'
@@ -222,10 +230,7 @@ def test_a_host_without_torch_detects():
               'check_checkpoints(classes=["car"])\n'
               'found = Detector.from_checkpoint(device="auto")(Scene(seed=0).render(0))\n'
               'print(len(found), "onnx" in sys.modules)')
-    process = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
-                             timeout=120)
-    assert process.returncode == 0, process.stderr
-    count, onnx_too = process.stdout.split()
+    count, onnx_too = printed_by(script).split()
     assert int(count) > 0 and onnx_too == 'False'
 
 
@@ -239,9 +244,7 @@ def test_signals_are_heard_after_networks_were_exchanged():
               'del second\n'
               'signal.signal(signal.SIGUSR1, lambda *_: print("heard"))\n'
               'signal.raise_signal(signal.SIGUSR1)\n')
-    process = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
-                             timeout=120)
-    assert (process.returncode, process.stdout) == (0, 'heard\n'), process.stderr
+    assert printed_by(script) == 'heard\n'
 
 
 @pytest.mark.parametrize(('flags', 'expected'), [

@@ -121,15 +121,15 @@ def classes_of(weights=None) -> tuple[str, ...] | None:
     return checkpoint.inspect(weights).classes
 
 
-def files_of(weights=None, device='auto', half=True) -> list[Path]:
+def files_of(weights=None, device='auto') -> list[Path]:
     """
-    Return the files of the weights that `choose` would load; raises as that.
+    Return the files of the weights that `choose` loads in half precision; raises as that.
 
     There are none of a model of the Hugging Face hub.
     """
     if weights and is_of_hub(weights):
         return []
-    path = Path(weights or _shipped_for(_cuda(device)[0], half))
+    path = Path(weights or _shipped_for(_cuda(device)[0]))
     beside = [description_of(path)] if _is_onnx(path) else []
     return [path, *filter(os.path.exists, beside)]
 
@@ -187,7 +187,7 @@ def _has_driver() -> bool:
     return True
 
 
-def _shipped_for(cuda, half) -> Path:
+def _shipped_for(cuda, half=True) -> Path:
     if cuda:
         return _shipped('.safetensors')
     return _shipped('.int8.onnx' if half and has_vnni() else '.onnx')
